@@ -1,0 +1,3 @@
+"""Learnable set functions for PyTorch Geometric, on ragged batches."""
+
+__version__ = "0.1.0"
