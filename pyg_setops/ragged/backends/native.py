@@ -1,0 +1,22 @@
+"""PyTorch's own indexed kernels: any device, any layout, compiled or not."""
+
+from torch import Tensor
+
+from ..set_index import SetIndex
+
+
+def sum(x: Tensor, sets: SetIndex) -> Tensor:
+    """Adds rows of the same set."""
+    return x.new_zeros(sets.num_sets, *x.shape[1:]).index_add(0, sets.index, x)
+
+
+def max(x: Tensor, sets: SetIndex) -> Tensor:
+    """Takes the largest of the rows of the same set."""
+    index = sets.index.view(-1, *[1] * (x.dim() - 1)).expand_as(x)
+    zeros = x.new_zeros(sets.num_sets, *x.shape[1:])
+    return zeros.scatter_reduce(0, index, x, "amax", include_self=False)
+
+
+def gather(x: Tensor, sets: SetIndex) -> Tensor:
+    """Repeats the row of a set for each of its elements."""
+    return x.index_select(0, sets.index)
