@@ -8,6 +8,7 @@ empty sets. No learned parameter and no operator's mathematics belongs here.
 """
 
 from .blocks import Block, blocks
+from .fold import fold, unfold
 from .pairs import pair_blocks, pair_index
 from .products import segment_matvec, segment_outer
 from .scan import segment_cummean, segment_cumsum
@@ -25,6 +26,7 @@ __all__ = [
     "Block",
     "SetIndex",
     "blocks",
+    "fold",
     "gather",
     "pair_blocks",
     "pair_index",
@@ -37,4 +39,5 @@ __all__ = [
     "segment_outer",
     "segment_softmax",
     "segment_sum",
+    "unfold",
 ]
