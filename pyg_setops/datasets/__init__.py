@@ -1,0 +1,14 @@
+"""Data sets as PyG datasets, and the generators of synthetic ones.
+
+Here belong the dataset classes and what they need to fetch, check and cache data;
+the data themselves (cards, licences, samples) are in the repository's `datasets/`,
+and nothing here knows about models or training.
+"""
+
+from pyg_setops.datasets.qm9 import QM9
+
+__all__ = [
+    "QM9",
+]
+
+classes = __all__
