@@ -8,6 +8,7 @@ from torch_geometric.nn.aggr import Aggregation
 
 from ..lazy import LazyChannels
 from ..ragged import SetIndex, fold, unfold
+from ..ragged.fold import element_count
 
 
 class SetAggregation(LazyChannels, Aggregation):
@@ -81,7 +82,8 @@ class SetAggregation(LazyChannels, Aggregation):
                 :meth:`pyg_setops.ragged.SetIndex.build`), or ``x`` has not the width
                 that the layer has.
         """
-        sets = SetIndex.build(index, ptr, dim_size, x.size(dim), x.device)
+        count = element_count(x, dim)
+        sets = SetIndex.build(index, ptr, dim_size, count, x.device)
         rows, sets = fold(x, sets, dim)
         self.see(rows)
         out = self.aggregate(rows, sets)

@@ -9,6 +9,20 @@ from torch import Tensor
 from .set_index import SetIndex
 
 
+def element_count(x: Tensor, dim: int = -2) -> int:
+    """The number of elements of ``x`` along ``dim``.
+
+    Raises:
+        ValueError: If ``dim`` is the channel dimension.
+    """
+    if x.dim() < 2 or dim % x.dim() == x.dim() - 1:
+        raise ValueError(
+            f"'dim' must be a dimension before the channels (the last), got dim "
+            f"{dim} of an input of shape {list(x.shape)}"
+        )
+    return x.size(dim)
+
+
 def fold(x: Tensor, sets: SetIndex, dim: int = -2) -> tuple[Tensor, SetIndex]:
     """Lays elements along rows, so that an operator sees ``[N, C]`` only.
 
@@ -26,11 +40,7 @@ def fold(x: Tensor, sets: SetIndex, dim: int = -2) -> tuple[Tensor, SetIndex]:
     Raises:
         ValueError: If ``dim`` is the channel dimension.
     """
-    if x.dim() < 2 or dim % x.dim() == x.dim() - 1:
-        raise ValueError(
-            f"'dim' must be a dimension before the channels (the last), got dim "
-            f"{dim} of an input of shape {list(x.shape)}"
-        )
+    element_count(x, dim)
     if x.dim() == 2:
         return x, sets
     x = x.movedim(dim, -2)

@@ -1,0 +1,96 @@
+"""What ``torch.compile`` and ``torch.export`` ask: one graph for all sizes."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from functools import partial
+
+import torch
+from torch._dynamo.testing import CompileCounterWithBackend
+from torch_geometric.nn.aggr import Aggregation
+
+from .sets import RaggedSets, assert_same, differentiate, evaluate, layout
+
+
+def assert_compiles(
+    module: torch.nn.Module, sets: RaggedSets, backend: str = "aot_eager"
+) -> None:
+    """Asserts that the module is one graph, for any size, forward and backward.
+
+    With ``dim_size`` given, it compiles with ``fullgraph=True``, by index and by ptr;
+    with ``dynamic=True`` further batches of other sizes compile nothing anew; and
+    ``torch.export`` takes it with any number of elements. All compiled code of the
+    process is forgotten, before and after.
+
+    Args:
+        module: An aggregation, or a set-to-set layer ``layer(x, index, ptr)``.
+        sets: The batch to test with; at least two sets and two elements, as torch
+            compiles for sizes 0 and 1 apart.
+        backend: What compiles the graph (default: ``'aot_eager'``, which takes
+            seconds and no compiler; ``'inductor'`` is the real one).
+
+    Raises:
+        AssertionError: If results differ, or a size compiles anew. What stops the
+            compiler comes through as it is.
+
+    Example:
+        >>> from pyg_setops.testing import random_sets
+        >>> from torch_geometric.nn.aggr import SumAggregation
+        >>> assert_compiles(SumAggregation(), random_sets(channels=4))
+    """
+    torch.compiler.reset()
+    try:
+        for dynamic in (False, True):
+            _assert_one_graph(module, sets, backend, dynamic)
+        _assert_exports(module, sets)
+    finally:
+        torch.compiler.reset()
+
+
+def _assert_one_graph(
+    module: torch.nn.Module, sets: RaggedSets, backend: str, dynamic: bool
+) -> None:
+    batches = [_times(sets, number) for number in (1, 2, 3)] if dynamic else [sets]
+    for way in ("index", "ptr"):
+        counter = CompileCounterWithBackend(backend)
+        run = partial(evaluate, deepcopy(module))
+        compiled = torch.compile(run, backend=counter, fullgraph=True, dynamic=dynamic)
+        for batch in batches:
+            index = batch.index if way == "index" else None
+            ptr = batch.ptr if way == "ptr" else None
+            arguments = (batch.x, index, ptr, batch.num_sets)
+            expected = differentiate(run, *arguments)
+            actual = differentiate(compiled, *arguments)
+            for what, here, there in zip(
+                ("output", "gradient"), actual, expected, strict=True
+            ):
+                assert_same(here, there, f"The {what} by {way} changes when compiled")
+        if counter.frame_count != 1:
+            raise AssertionError(
+                f"{len(batches)} batches of different sizes, by {way}, compile "
+                f"{counter.frame_count} graphs instead of 1"
+            )
+
+
+def _assert_exports(module: torch.nn.Module, sets: RaggedSets) -> None:
+    given = {"dim_size": sets.num_sets} if isinstance(module, Aggregation) else {}
+    length = torch.export.Dim("num_elements", min=2)
+    program = torch.export.export(
+        deepcopy(module),
+        (sets.x, sets.index),
+        given,
+        dynamic_shapes={
+            "x": {0: length},
+            "index": {0: length},
+            **dict.fromkeys(given),
+        },
+    )
+    larger = layout(torch.cat([sets.x, sets.x]), [2 * size for size in sets.sizes])
+    actual = program.module()(larger.x, larger.index, **given)
+    expected = evaluate(module, larger.x, larger.index, None, larger.num_sets)
+    assert_same(actual, expected, "The exported program gives another output")
+
+
+def _times(sets: RaggedSets, number: int) -> RaggedSets:
+    """The batch ``number`` times over."""
+    return layout(sets.x.repeat(number, 1), sets.sizes * number)
