@@ -5,5 +5,6 @@ documentation. What several operators share belongs in the floors below.
 """
 
 from .base import SetAggregation
+from .swarm import SwarmAggregation
 
-__all__ = classes = ["SetAggregation"]
+__all__ = classes = ["SetAggregation", "SwarmAggregation"]

@@ -1,0 +1,8 @@
+"""Message-passing layers: set functions of a node's neighbourhood, iterated.
+
+One layer a file, a thin PyG face over the mathematics in the floors below.
+"""
+
+from .swarm import SwarmConv
+
+__all__ = classes = ["SwarmConv"]

@@ -1,0 +1,166 @@
+r"""The fast path: all iterations of a block of whole sets while it is in cache.
+
+What makes it fast and small, beside the blocks:
+
+* the product with :math:`W_p` is taken on set rows where the pool allows it;
+* the four gates are one in-place sigmoid, since :math:`\tanh z = 2\sigma(2z) - 1`
+  and the factor 2 goes into the weights of the gate g beforehand;
+* gate gradients are summed over the iterations, so that :math:`W_x`, the bias and
+  the input need one product each;
+* ``recompute`` keeps nothing and runs a block forward again before going back.
+
+Second derivatives are taken through the plain path, on demand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..ragged import Block, SetIndex, blocks
+from ..ragged.eager import is_eager
+from .block import LinearPool, Tape, Weights, linear_pool, run_backward, run_forward
+from .cell import SwarmCell
+from .pooling import CausalPooling, MeanPooling, Pooling, SumPooling, exchange_through
+
+# The gates of a block: small enough for a cache, large enough for the products (the
+# best of 0.5 to 4 MiB in `benchmarks/bench_swarm.py`).
+BLOCK_BYTES = 2**21
+
+
+class _Call(NamedTuple):
+    cell: SwarmCell
+    pool: Pooling
+    sets: SetIndex
+    num_iterations: int
+    recompute: bool
+
+
+def is_fusible(pool: Pooling, x: Tensor) -> bool:
+    """Whether the fast path knows this pool and input; if not, the plain one serves."""
+    return (
+        type(pool) in (MeanPooling, SumPooling, CausalPooling)
+        and x.dtype in (torch.float32, torch.float64)
+        and is_eager()
+        and not torch.is_autocast_enabled(x.device.type)
+    )
+
+
+def fused_swarm(
+    cell: SwarmCell,
+    pool: Pooling,
+    x: Tensor,
+    sets: SetIndex,
+    num_iterations: int,
+    recompute: bool,
+) -> tuple[Tensor, Tensor]:
+    """Computes what ``cell(x, num_iterations, ...)`` does, in blocks of whole sets.
+
+    Args:
+        cell: The cell.
+        pool: Mean, sum or causal.
+        x: Elements ``[N, C]``, in any order unless the pool is causal.
+        sets: The layout.
+        num_iterations: :math:`T`.
+        recompute: Keep nothing for backward but the input.
+
+    Returns:
+        The last ``h`` and ``c``, each ``[N, H]``.
+    """
+    order = None
+    if x.device.type == "cpu":  # elsewhere the batch is one block, in any order
+        sets, order = sets.sorted()
+    weights = (cell.lin_x.weight, cell.lin_x.bias, cell.lin_h.weight, cell.lin_p.weight)
+    h, c = _Swarm.apply(
+        x if order is None else x[order],
+        *weights,
+        _Call(cell, pool, sets, num_iterations, recompute),
+        torch.is_grad_enabled(),
+    )
+    if order is None:
+        return h, c
+    back = order.argsort()
+    return h[back], c[back]
+
+
+class _Swarm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *args: Any) -> tuple[Tensor, Tensor]:
+        *parameters, call, grad_enabled = args
+        keep = grad_enabled and any(ctx.needs_input_grad) and not call.recompute
+        weights = Weights(*parameters).scaled()
+        h = x.new_empty(x.size(0), call.cell.hidden_channels)
+        c = torch.empty_like(h)
+        tapes: Tape = []
+        for block, pool in _walk(call, x):
+            rows = block.rows
+            h[rows], c[rows], tape = run_forward(
+                x[rows], weights, pool, call.num_iterations, keep
+            )
+            tapes += tape
+        ctx.call = call
+        ctx.save_for_backward(x, *parameters, *tapes)
+        return h, c
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, *saved = ctx.saved_tensors
+        parameters, tapes = saved[:4], saved[4:]
+        if torch.is_grad_enabled():
+            return *_plain_gradients(ctx, x, parameters, grads), None, None
+        call = ctx.call
+        weights = Weights(*parameters).scaled()
+        grad_weights = weights.zeros()
+        grad_x = torch.empty_like(x)
+        length = 4 * call.num_iterations - 2
+        for number, (block, pool) in enumerate(_walk(call, x)):
+            rows = block.rows
+            tape = tapes[number * length : (number + 1) * length]
+            if call.recompute:
+                *_, tape = run_forward(
+                    x[rows], weights, pool, call.num_iterations, keep=True
+                )
+            grad_h, grad_c = grads[0][rows], grads[1][rows].clone()
+            grad_x[rows] = run_backward(
+                x[rows], weights, pool, tape, grad_h, grad_c, grad_weights
+            )
+        # The chain rule of the doubled weights doubles their gradients.
+        return grad_x, *grad_weights.scaled(), None, None
+
+
+def _walk(call: _Call, x: Tensor) -> Iterator[tuple[Block, LinearPool]]:
+    row_bytes = 4 * call.cell.hidden_channels * x.element_size()
+    for block in blocks(call.sets, max(1, BLOCK_BYTES // row_bytes)):
+        if block.sets.num_elements > 0:
+            yield block, linear_pool(call.pool, block.sets)
+
+
+def _plain_gradients(
+    ctx: Any, x: Tensor, parameters: list[Tensor], grads: tuple[Tensor, ...]
+) -> list[Tensor | None]:
+    """The gradients as a differentiable function of the inputs and ``grads``."""
+    call = ctx.call
+    names = ("lin_x.weight", "lin_x.bias", "lin_h.weight", "lin_p.weight")
+    exchange = partial(exchange_through, call.pool, call.cell, call.sets)
+    states = torch.func.functional_call(
+        call.cell,
+        dict(zip(names, parameters, strict=True)),
+        (x, call.num_iterations, exchange),
+    )
+    inputs = [x, *parameters]
+    wanted = [number for number in range(5) if ctx.needs_input_grad[number]]
+    found = torch.autograd.grad(
+        states,
+        [inputs[number] for number in wanted],
+        grads,
+        create_graph=True,
+        allow_unused=True,
+    )
+    result: list[Tensor | None] = [None] * 5
+    for number, grad in zip(wanted, found, strict=True):
+        result[number] = grad
+    return result
