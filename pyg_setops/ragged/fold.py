@@ -63,4 +63,5 @@ def unfold(rows: Tensor, like: Tensor, dim: int = -2) -> Tensor:
         return rows
     batch = like.movedim(dim, -2).shape[:-2]
     each = rows.size(0) // max(prod(batch), 1)
-    return rows.view(*batch, each, rows.size(-1)).movedim(-2, dim)
+    # Contiguous, as PyG's convolutions go on with `view`.
+    return rows.view(*batch, each, rows.size(-1)).movedim(-2, dim).contiguous()

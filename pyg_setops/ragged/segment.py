@@ -8,53 +8,62 @@ import torch
 from torch import Tensor
 
 from .backends import select_backend
+from .precision import accumulated
 from .set_index import SetIndex
 
 
+@accumulated
 def gather(x: Tensor, sets: SetIndex) -> Tensor:
     """Gives every element the row of its set: ``[B, *]`` to ``[N, *]``."""
     return select_backend(x).gather(x, sets)
 
 
+@accumulated
 def segment_sum(x: Tensor, sets: SetIndex) -> Tensor:
-    """Sums each set. Half-precision input is summed in float32."""
-    if x.dtype in (torch.float16, torch.bfloat16):
-        return select_backend(x).sum(x.float(), sets).to(x.dtype)
+    """Sums each set."""
     return select_backend(x).sum(x, sets)
 
 
+@accumulated
 def segment_mean(x: Tensor, sets: SetIndex) -> Tensor:
     """Averages each set."""
-    return segment_sum(x, sets) / _per_set(sets.sizes.clamp(min=1), x).to(x.dtype)
+    sizes = sets.sizes.clamp(min=1).view(-1, *[1] * (x.dim() - 1))
+    return segment_sum(x, sets) / sizes.to(x.dtype)
 
 
+@accumulated
 def segment_max(x: Tensor, sets: SetIndex) -> Tensor:
     """Takes the largest value of each set; ties share the gradient."""
     return select_backend(x).max(x, sets)
 
 
+@accumulated
 def segment_logsumexp(x: Tensor, sets: SetIndex) -> Tensor:
     """Computes the logarithm of the sum of exponentials of each set.
 
-    The result for an empty set is 0, as for every reduction here.
+    The result for an empty set is 0, as for every reduction here; for a set that
+    holds nothing but ``-inf`` it is ``-inf``, with a zero gradient.
     """
-    shift = _finite(segment_max(x.detach(), sets))
+    shift = _shift(x, sets)
     total = segment_sum((x - gather(shift, sets)).exp(), sets)
-    occupied = _per_set(sets.sizes > 0, x)
-    return torch.where(occupied, total, 1).log() + shift
+    # Where the sum is 0 there is nothing to take a logarithm of: the maximum is
+    # the result, 0 for an empty set and -inf for a masked one.
+    floor = torch.where(total == 0, segment_max(x.detach(), sets), shift)
+    return total.masked_fill(total == 0, 1).log() + floor
 
 
+@accumulated
 def segment_softmax(x: Tensor, sets: SetIndex) -> Tensor:
-    """Normalises ``exp(x)`` to sum 1 over the elements of each set."""
-    shift = _finite(segment_max(x.detach(), sets))
-    weight = (x - gather(shift, sets)).exp()
-    return weight / gather(segment_sum(weight, sets), sets)
+    """Normalises ``exp(x)`` to sum 1 over the elements of each set.
+
+    Elements of ``-inf`` have weight 0, also where a set holds nothing else.
+    """
+    weight = (x - gather(_shift(x, sets), sets)).exp()
+    total = segment_sum(weight, sets)
+    return weight / gather(total.masked_fill(total == 0, 1), sets)
 
 
-def _finite(maximum: Tensor) -> Tensor:
-    """Replaces -inf, which a wholly masked set has, so that -inf - -inf is no NaN."""
-    return maximum.masked_fill(maximum == -torch.inf, 0)
-
-
-def _per_set(values: Tensor, x: Tensor) -> Tensor:
-    return values.view(-1, *[1] * (x.dim() - 1))
+def _shift(x: Tensor, sets: SetIndex) -> Tensor:
+    """The largest value of each set where it is finite, else 0: inf - inf is NaN."""
+    largest = segment_max(x.detach(), sets)
+    return largest.masked_fill(largest.isinf(), 0)

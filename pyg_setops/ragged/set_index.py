@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch_geometric import Index
 
+from .eager import is_readable
+
 
 class SetIndex:
     r"""Which of :math:`B` sets each of :math:`N` elements belongs to.
@@ -99,7 +101,7 @@ class SetIndex:
     def _from_index(cls, index: Tensor, dim_size: int | None) -> SetIndex:
         if dim_size is None:
             dim_size = int(index.max()) + 1 if index.numel() > 0 else 0
-        if _checkable(index) and index.numel() > 0:
+        if is_readable(index) and index.numel() > 0:
             low, high = (int(value) for value in index.aminmax())
             if low < 0 or high >= dim_size:
                 raise ValueError(
@@ -129,7 +131,7 @@ class SetIndex:
         if num_elements is None:
             num_elements = int(ptr[-1])
         sets = cls(index, ptr, num_sets, num_elements)
-        if _checkable(ptr):
+        if is_readable(ptr):
             if int(ptr[0]) != 0 or int(ptr[-1]) != num_elements:
                 raise ValueError(
                     f"'ptr' must run from 0 to the number of elements "
@@ -197,7 +199,7 @@ class SetIndex:
         Exact on CPU; elsewhere, and while compiling, the number of elements, since
         the exact value would make the host wait for the device.
         """
-        if self.num_sets > 0 and _checkable(self.sizes):
+        if self.num_sets > 0 and is_readable(self.sizes):
             return int(self.sizes.max())
         return self.num_elements
 
@@ -207,31 +209,56 @@ class SetIndex:
         number = torch.arange(self.num_elements, device=self.index.device)
         return number - self.ptr[self.index]
 
-    def require_sorted(self, what: str) -> None:
-        """Raises a ValueError, naming ``what`` needs it, if sets are interleaved.
+    def spans(self, min_size: int = 1) -> list[tuple[int, int, int]]:
+        """``(set, start, end)`` of every set of at least ``min_size`` elements.
 
-        While compiling it trusts the caller, as a check would break the graph.
+        For sorted sets on CPU, where a kernel call for each set pays.
         """
-        if torch.compiler.is_compiling():
+        numbers = (self.sizes >= min_size).nonzero().squeeze(1)
+        ends = self.ptr[1:][numbers]
+        starts = ends - self.sizes[numbers]
+        return list(zip(numbers.tolist(), starts.tolist(), ends.tolist(), strict=True))
+
+    def require_sorted(self, what: str) -> None:
+        """Fails, naming ``what`` needs it, if the sets are interleaved.
+
+        A ValueError where values can be read at no cost; elsewhere, an assertion
+        inside the computation, which nothing waits for.
+        """
+        if self._is_sorted:
             return
-        if not self.is_sorted:
-            raise ValueError(
-                f"{what} needs the elements of a set to lie one after another, but "
-                f"'index' is not sorted; sort the elements by it first"
-            )
+        message = (
+            f"{what} needs the elements of a set to lie one after another, but "
+            f"'index' is not sorted; sort the elements by it first"
+        )
+        if not is_readable(self.index):
+            torch._assert_async((self.index[1:] >= self.index[:-1]).all(), message)
+        elif not self.is_sorted:
+            raise ValueError(message)
 
     def sorted(self) -> tuple[SetIndex, Tensor | None]:
         """The same sets, laid one after another, and the order that does it.
 
-        The order is stable, and ``None`` where the sets are sorted already.
+        The order is stable, and ``None`` where the sets are known to be sorted.
         """
-        if self.is_sorted:
+        if self._is_sorted or (is_readable(self.index) and self.is_sorted):
             return self, None
         order = self.index.argsort(stable=True)
-        index = self.index[order]
+        sets = SetIndex(
+            self.index[order], None, self.num_sets, self.num_elements, is_sorted=True
+        )
+        return sets, order
+
+    def flip(self) -> SetIndex:
+        """The sets of the elements in the opposite order, the last set first."""
+        index, ptr = self._index, self._ptr
         return SetIndex(
-            index, None, self.num_sets, self.num_elements, is_sorted=True
-        ), order
+            None if index is None else self.num_sets - 1 - index.flip(0),
+            None if ptr is None else self.num_elements - ptr.flip(0),
+            self.num_sets,
+            self.num_elements,
+            is_sorted=self._is_sorted,
+        )
 
     def repeat(self, times: int) -> SetIndex:
         """``times`` copies of the batch, one after another, as one batch."""
@@ -249,11 +276,6 @@ class SetIndex:
 
     def __repr__(self) -> str:
         return f"SetIndex(num_sets={self.num_sets}, num_elements={self.num_elements})"
-
-
-def _checkable(tensor: Tensor) -> bool:
-    """Whether reading a value costs nothing: no device to wait for, no graph."""
-    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def _integer_vector(name: str, tensor: Tensor) -> Tensor:

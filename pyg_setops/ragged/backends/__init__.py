@@ -8,7 +8,8 @@ tests. No operator imports from here: `ragged.segment` is the door.
 The choice: ``PYG_SETOPS_BACKEND`` (``native`` or ``torch_scatter``) if set; else
 torch-scatter on CUDA where it is installed, since its sums over sorted sets need no
 atomic additions and are reproducible; else native, which is the faster on CPU
-(`benchmarks/bench_ragged.py`) and the only one `torch.compile` can look into.
+(`benchmarks/bench_ragged.py`) and the only one that `torch.compile` and `torch.func`
+can look into.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import os
 from functools import lru_cache
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
+from ..eager import is_eager
 from ..set_index import SetIndex
 from . import native
 
@@ -55,7 +56,7 @@ def select_backend(x: Tensor) -> Backend:
         ValueError: If ``PYG_SETOPS_BACKEND`` names no backend.
         ImportError: If it names one whose package is missing.
     """
-    if torch.compiler.is_compiling():
+    if not is_eager():
         return native
     name = os.environ.get("PYG_SETOPS_BACKEND", "")
     if not name:

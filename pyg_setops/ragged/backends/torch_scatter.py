@@ -1,7 +1,8 @@
-"""torch-scatter's kernels, with derivatives of our own.
+"""torch-scatter's sums, with derivatives of our own.
 
-Its sorted kernels are silently wrong at second order, so each is wrapped in a
-function whose derivative is again one of the functions here.
+Its sorted sum is silently wrong at second order, so it is wrapped in a function
+whose derivative is again one of the functions here. Its maximum passes over NaN, so
+PyTorch's is taken.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import torch_scatter
 from torch import Tensor
 
 from ..set_index import SetIndex
+from .native import max
+
+__all__ = ["gather", "max", "sum"]
 
 
 def sum(x: Tensor, sets: SetIndex) -> Tensor:
@@ -20,29 +24,18 @@ def sum(x: Tensor, sets: SetIndex) -> Tensor:
     return _Sum.apply(x, sets)
 
 
-def max(x: Tensor, sets: SetIndex) -> Tensor:
-    """Takes the largest of the rows of the same set."""
-    return _Max.apply(x, sets)
-
-
 def gather(x: Tensor, sets: SetIndex) -> Tensor:
     """Repeats the row of a set for each of its elements."""
     return _Gather.apply(x, sets)
-
-
-def _reduce(x: Tensor, sets: SetIndex, reduce: str) -> Tensor:
-    if sets.has_ptr:
-        return torch_scatter.segment_csr(x.contiguous(), sets.ptr, reduce=reduce)
-    return torch_scatter.scatter(
-        x, sets.index, dim=0, dim_size=sets.num_sets, reduce=reduce
-    )
 
 
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, sets: SetIndex) -> Tensor:
         ctx.sets = sets
-        return _reduce(x, sets, "sum")
+        if sets.has_ptr:
+            return torch_scatter.segment_csr(x.contiguous(), sets.ptr, reduce="sum")
+        return torch_scatter.scatter(x, sets.index, dim=0, dim_size=sets.num_sets)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
@@ -58,19 +51,3 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         return sum(grads[0], ctx.sets), None
-
-
-class _Max(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, sets: SetIndex) -> Tensor:
-        ctx.sets = sets
-        largest = _reduce(x, sets, "max")
-        chosen = (x == largest.index_select(0, sets.index)).to(x.dtype)
-        ties = _reduce(chosen, sets, "sum")
-        ctx.save_for_backward(chosen / ties.index_select(0, sets.index))
-        return largest
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (share,) = ctx.saved_tensors
-        return gather(grads[0], ctx.sets) * share, None
