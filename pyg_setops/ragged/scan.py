@@ -89,7 +89,7 @@ def _by_set(x: Tensor, sets: SetIndex) -> Tensor:
 
 def _advance(x: Tensor, starts: Tensor, sizes: Tensor) -> None:
     """Scans the sets of these starts and sizes in place, one element of each a step."""
-    sizes, order = sizes.sort(descending=True)
+    sizes, order = sizes.sort(descending=True, stable=True)
     starts = starts[order]
     total = x.new_zeros(sizes.numel(), *x.shape[1:], dtype=torch.float64)
     # How many sets have a k-th element, for each k >= 1.
