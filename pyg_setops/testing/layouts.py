@@ -10,7 +10,7 @@ from .sets import RaggedSets, assert_same, layout, value_and_gradient
 
 
 def assert_index_matches_ptr(
-    aggregation: Aggregation, sets: RaggedSets, seed: int = 0
+    module: torch.nn.Module, sets: RaggedSets, seed: int = 0
 ) -> None:
     """Asserts that every way to describe the same sets gives the same result.
 
@@ -19,7 +19,7 @@ def assert_index_matches_ptr(
     sends it.
 
     Args:
-        aggregation: What is tested.
+        module: An aggregation, or a set-to-set layer ``layer(x, index, ptr)``.
         sets: The batch to test with.
         seed: Draws how the sets are interleaved.
 
@@ -32,17 +32,18 @@ def assert_index_matches_ptr(
         >>> assert_index_matches_ptr(MeanAggregation(), random_sets(channels=4))
     """
     x, index, ptr = sets.x, sets.index, sets.ptr
-    expected = value_and_gradient(aggregation, x, index, None, sets.num_sets)
+    expected = value_and_gradient(module, x, index, None, sets.num_sets)
     for way, result in {
-        "ptr": value_and_gradient(aggregation, x, None, ptr),
-        "index and ptr": value_and_gradient(aggregation, x, index, ptr),
+        "ptr": value_and_gradient(module, x, None, ptr),
+        "index and ptr": value_and_gradient(module, x, index, ptr),
     }.items():
         _assert_pair(result, expected, f"by {way}")
     order = _interleaved(sets, seed)
     out, gradient = value_and_gradient(
-        aggregation, x[order], index[order], None, sets.num_sets
+        module, x[order], index[order], None, sets.num_sets
     )
     back = order.argsort()
+    out = out if isinstance(module, Aggregation) else out[back]
     _assert_pair((out, gradient[back]), expected, "by an unsorted index")
 
 

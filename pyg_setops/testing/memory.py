@@ -8,15 +8,14 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch_geometric.nn.aggr import Aggregation
 
-from .sets import RaggedSets, differentiate, random_sets
+from .sets import RaggedSets, differentiate, evaluate, random_sets
 
 SMALL, LARGE = 64, 512
 
 
 def assert_memory_linear(
-    aggregation: Aggregation, sets: RaggedSets, slack: float = 1.5
+    module: torch.nn.Module, sets: RaggedSets, slack: float = 1.5
 ) -> None:
     """Asserts that memory grows with the number of elements, and with nothing else.
 
@@ -25,7 +24,7 @@ def assert_memory_linear(
     many singletons as it has elements, where padding or pairs grow quadratically.
 
     Args:
-        aggregation: What is tested.
+        module: An aggregation, or a set-to-set layer ``layer(x, index, ptr)``.
         sets: Tells the width and type of the elements.
         slack: The growth allowed, relative to that of the elements.
 
@@ -43,7 +42,7 @@ def assert_memory_linear(
     ):
         small, large = (
             measure_memory(
-                aggregation,
+                module,
                 random_sets(sets.x.size(-1), sizes(count), dtype=sets.x.dtype),
             )
             for count in (SMALL, LARGE)
@@ -58,11 +57,11 @@ def assert_memory_linear(
                 )
 
 
-def measure_memory(aggregation: Aggregation, sets: RaggedSets) -> dict[str, int]:
+def measure_memory(module: torch.nn.Module, sets: RaggedSets) -> dict[str, int]:
     """Counts the bytes of one forward and backward pass.
 
     Args:
-        aggregation: What is measured.
+        module: What is measured.
         sets: The batch to measure it on.
 
     Returns:
@@ -75,7 +74,7 @@ def measure_memory(aggregation: Aggregation, sets: RaggedSets) -> dict[str, int]
         >>> measure_memory(SumAggregation(), random_sets(4, sizes=[100]))
         {'bytes saved for backward': 800, 'largest tensor': 1600}
     """
-    kept = {_storage(parameter) for parameter in aggregation.parameters()}
+    kept = {_storage(parameter) for parameter in module.parameters()}
     saved: dict[int, Tensor] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -84,7 +83,7 @@ def measure_memory(aggregation: Aggregation, sets: RaggedSets) -> dict[str, int]
 
     def run(x: Tensor, *layout: Any) -> Tensor:
         with torch.autograd.graph.saved_tensors_hooks(pack, _identity):
-            return aggregation(x, *layout)
+            return evaluate(module, x, *layout)
 
     with _LargestTensor() as largest:
         differentiate(run, sets.x, sets.index, None, sets.num_sets)
