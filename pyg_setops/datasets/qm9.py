@@ -201,10 +201,7 @@ class QM9(InMemoryDataset):
                 f"molecules, this dataset has {len(self):,} (a pre_filter, a selection "
                 "or an incomplete raw copy)"
             )
-        num_train = expected * 100_000 // _NUM_MOLECULES["full"]
-        num_test = expected // 10
-        order = np.random.RandomState(0).permutation(expected)
-        train, val, test = np.split(order, [num_train, expected - num_test])
+        train, val, test = split_indices(expected)
         return self[train], self[val], self[test]
 
     def mean(self, target: int | str) -> float:
@@ -232,6 +229,21 @@ class QM9(InMemoryDataset):
         # In float64: a float32 sum over 130,831 energies loses the third decimal.
         column = self._data.y[:, find_target(target).column]
         return column[torch.as_tensor(list(self.indices()))].double()
+
+
+def split_indices(
+    num_molecules: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Deal molecules out by the published rule, scaled to their number.
+
+    Returns:
+        Rows for training (100,000 of 130,831), validation (the rest), test (a tenth).
+    """
+    num_train = num_molecules * 100_000 // _NUM_MOLECULES["full"]
+    num_test = num_molecules // 10
+    order = np.random.RandomState(0).permutation(num_molecules)
+    train, val, test = np.split(order, [num_train, num_molecules - num_test])
+    return train, val, test
 
 
 def _without_references(molecules: Molecules) -> NDArray[np.float64]:

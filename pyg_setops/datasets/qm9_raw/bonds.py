@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any
 
@@ -28,6 +29,13 @@ def import_chem() -> ModuleType:
             "pip install 'pyg-setops[chem]' (the sample and .npz files need none)"
         ) from error
     return Chem
+
+
+def silent_rdkit() -> AbstractContextManager[Any]:
+    """Keep rdkit from printing; what it cannot read, our errors report."""
+    from rdkit import rdBase
+
+    return rdBase.BlockLogs()
 
 
 def rdkit_bonds(molecule: Any) -> NDArray[np.int64]:
@@ -81,7 +89,8 @@ def _bonded(z: NDArray[np.int64], pos: NDArray[np.float64]) -> NDArray[np.bool_]
 
 def _smiles_bonds(smiles: str, heavy: NDArray[np.int64]) -> NDArray[np.int64]:
     chem = import_chem()
-    molecule = chem.MolFromSmiles(smiles)
+    with silent_rdkit():
+        molecule = chem.MolFromSmiles(smiles)
     spelt = [] if molecule is None else [a.GetAtomicNum() for a in molecule.GetAtoms()]
     if sorted(spelt) != sorted(heavy.tolist()):
         raise ValueError(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pyg_setops.datasets.qm9_raw.bonds import import_chem, rdkit_bonds
+from pyg_setops.datasets.qm9_raw.bonds import import_chem, rdkit_bonds, silent_rdkit
 from pyg_setops.datasets.qm9_raw.molecules import Molecules
 from pyg_setops.datasets.qm9_raw.records import (
     Record,
@@ -74,7 +74,8 @@ def _records(
             "one of them is truncated"
         )
     for position in tqdm(np.flatnonzero(keep), desc="Reading gdb9.sdf", leave=False):
-        molecule = supplier[int(position)]
+        with silent_rdkit():
+            molecule = supplier[int(position)]
         name = f"gdb_{numbers[position]}"
         if molecule is None or molecule.GetProp("_Name") != name:
             raise ValueError(
