@@ -43,7 +43,7 @@ test-scatter:
 	.venv-scatter/bin/python -c 'import torch_scatter' 2>/dev/null || { \
 	  .venv-scatter/bin/pip install -q 'setuptools<80' wheel && \
 	  .venv-scatter/bin/pip install -q --no-build-isolation torch-scatter==2.1.2; }
-	.venv-scatter/bin/python -m pytest -n 2 --dist loadfile
+	PYG_SETOPS_BACKEND=torch_scatter .venv-scatter/bin/python -m pytest -n 2 --dist loadfile
 
 bench: $(VENV)/.env
 	$(BIN)/python -m benchmarks
