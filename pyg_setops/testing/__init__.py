@@ -1,9 +1,10 @@
 """Assertions that users can run on their own aggregations and layers.
 
 Here belong checks of what the package guarantees, each of which takes a module and a
-ragged batch, says in its message what it measured, and knows nothing about any
-operator; no test case and no reference implementation does. ``CHECKS`` are those
-that every aggregation of the package passes.
+ragged batch, says in its message what it measured, and knows nothing of any
+operator. Test cases and reference implementations belong in ``tests/``.
+``AGGREGATION_CHECKS`` are those that every aggregation of the package passes,
+``LAYER_CHECKS`` those of its set-to-set layers.
 
 Example:
     >>> from torch_geometric.nn.aggr import VarAggregation
@@ -29,7 +30,7 @@ from .symmetry import (
     assert_permutation_invariant,
 )
 
-CHECKS = (
+AGGREGATION_CHECKS = (
     assert_permutation_invariant,
     assert_batch_independent,
     assert_index_matches_ptr,
@@ -44,8 +45,21 @@ CHECKS = (
     assert_errors,
 )
 
+LAYER_CHECKS = (
+    assert_permutation_equivariant,
+    assert_batch_independent,
+    assert_index_matches_ptr,
+    assert_dtypes,
+    assert_derivatives,
+    assert_grad_modes,
+    assert_copies,
+    assert_compiles,
+    assert_memory_linear,
+)
+
 __all__ = [
-    "CHECKS",
+    "AGGREGATION_CHECKS",
+    "LAYER_CHECKS",
     "RaggedSets",
     "assert_batch_independent",
     "assert_compiles",

@@ -131,7 +131,7 @@ def differentiate(
 def split(module: torch.nn.Module, out: Tensor, sets: RaggedSets) -> list[Tensor]:
     """The rows of each set: one of an aggregation, one per element of a layer."""
     if isinstance(module, Aggregation):
-        return list(out.split(1))
+        return list(out[:, None].unbind())
     return list(out.split(sets.sizes))
 
 
