@@ -1,6 +1,8 @@
 import http.server
+import io
 import re
 import shutil
+import tarfile
 import threading
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 DATA = Path(__file__).parent / "data"
 RULE = "=" * 40
+SYMBOLS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F"}
 
 
 def uncharacterized(*numbers: int) -> str:
@@ -35,6 +38,41 @@ def sdf_folder(tmp_path) -> Path:
     shutil.copytree(DATA / "first21", folder)
     (folder / "uncharacterized.txt").write_text(uncharacterized(58, 61))
     return folder
+
+
+def xyz_texts(arrays) -> dict[int, str]:
+    """The molecules in the authors' text format, by number."""
+    texts, first = {}, 0
+    smiles = arrays["smiles_utf8"].tobytes().decode().split("\n")
+    for row, number in enumerate(arrays["idx"].tolist()):
+        atoms = slice(first, first + int(arrays["n_atoms"][row]))
+        first = atoms.stop
+        lines = [str(arrays["n_atoms"][row])]
+        targets = "\t".join(repr(float(value)) for value in arrays["y"][row])
+        lines.append(f"gdb {number}\t{targets}\t")
+        for z, pos in zip(arrays["z"][atoms], arrays["pos_1e4"][atoms], strict=True):
+            # Mathematica's exponents, which Python does not read.
+            words = [f"{int(value)}.*^-4" for value in pos]
+            lines.append("\t".join([SYMBOLS[int(z)], *words, "-0.5"]))
+        lines += ["1341.3\t1562.7", f"{smiles[row]}\t{smiles[row]}\t", "InChI=\tInChI="]
+        texts[number] = "\n".join(lines) + "\n"
+    return texts
+
+
+def write_xyz(folder: Path, texts: dict[int, str]) -> None:
+    folder.mkdir(exist_ok=True)
+    with tarfile.open(folder / "dsgdb9nsd.xyz.tar.bz2", "w:bz2") as archive:
+        for number, text in texts.items():
+            member = tarfile.TarInfo(f"dsgdb9nsd_{number:06d}.xyz")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    (folder / "uncharacterized.txt").write_text(uncharacterized(58, 61))
+
+
+@pytest.fixture
+def xyz(arrays):
+    """The first 21 molecules as texts, and the function that archives them."""
+    return xyz_texts(arrays), write_xyz
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

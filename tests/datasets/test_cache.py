@@ -27,7 +27,12 @@ def test_atomic_path_replaces_on_success(tmp_path):
 def test_atomic_path_keeps_the_old_file_on_failure(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise KeyboardInterrupt
+
+    def write_half():
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("file", "old")]

@@ -62,7 +62,8 @@ def read_npz(path: Path) -> Molecules:
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # numpy leaves a file that it opened itself open when it is no archive.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = [key for key in _KEYS if key not in archive]
             arrays = {key: archive[key] for key in _KEYS if key in archive}
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError) as error:

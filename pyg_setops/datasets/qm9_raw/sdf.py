@@ -67,7 +67,10 @@ def _records(
     chem = import_chem()
     # Sanitising would reject some of the official records and turn the bonds of
     # others aromatic; PyG reads them as they are written, and so do we.
-    supplier = chem.SDMolSupplier(str(path), removeHs=False, sanitize=False)
+    try:
+        supplier = chem.SDMolSupplier(str(path), removeHs=False, sanitize=False)
+    except OSError as error:
+        raise ValueError(f"{path.name} is no SDF (truncated?): {error}") from error
     if len(supplier) != len(numbers):
         raise ValueError(
             f"{path.name} has {len(supplier)} molecules, the table {len(numbers)}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from pyg_setops.datasets.qm9_raw.targets import (
 FILES = ("dsgdb9nsd.xyz.tar.bz2", "uncharacterized.txt")
 _ATOMIC_NUMBER = {"H": 1, "C": 6, "N": 7, "O": 8, "F": 9}
 _NUM_RECORDS = 133_885
+_CHUNK = 1 << 20
 
 
 def read_xyz(folder: Path) -> Molecules:
@@ -59,7 +61,9 @@ def _members(path: Path) -> Iterator[tuple[int, str]]:
     """GDB-9 number and text of every file in the archive."""
     try:
         with (
-            tarfile.open(path, "r|bz2") as archive,
+            # Opened here, not by tarfile, which takes a cut stream for its end.
+            bz2.open(path) as stream,
+            tarfile.open(fileobj=stream, mode="r|") as archive,
             tqdm(total=_NUM_RECORDS, desc=f"Reading {path.name}", leave=False) as bar,
         ):
             for member in archive:
@@ -68,6 +72,8 @@ def _members(path: Path) -> Iterator[tuple[int, str]]:
                     number = Path(member.name).stem.rpartition("_")[2]
                     yield int(number), file.read().decode()
                     bar.update()
+            while stream.read(_CHUNK):
+                pass
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ValueError(f"not a whole .tar.bz2 (truncated?): {error}") from error
 
@@ -84,7 +90,9 @@ def _parse(text: str) -> tuple[Record, NDArray[np.float64]]:
         # After the atoms: the frequencies, the SMILES, the InChI.
         smiles = lines[3 + num_atoms].split()[0]
         raw = np.array([_number(word) for word in targets])
-        complete = len(raw) == len(RAW_COLUMNS) and pos.shape == (num_atoms, 3)
+        # An atom's line: symbol, position, Mulliken charge.
+        complete = len(raw) == len(RAW_COLUMNS) and len(atoms) == num_atoms
+        complete = complete and all(len(atom) == 5 for atom in atoms)
     except (IndexError, ValueError) as error:
         raise ValueError(f"cannot read the record {lines[:2]}: {error}") from error
     if not complete:
