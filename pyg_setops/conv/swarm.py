@@ -58,6 +58,7 @@ class SwarmConv(LazyChannels, MessagePassing):
     """
 
     width_key = "cell.lin_x.weight"
+    propagate: Callable[..., Tensor]  # of PyG, which is not typed
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import Dropout, Linear, Module
 
 from ..ragged import Block, SetIndex, blocks
 from ..ragged.eager import is_eager
@@ -33,21 +34,27 @@ BLOCK_BYTES = 2**21
 
 
 class _Call(NamedTuple):
-    cell: SwarmCell
     pool: Pooling
     sets: SetIndex
     num_iterations: int
     recompute: bool
 
 
-def is_fusible(pool: Pooling, x: Tensor) -> bool:
+def is_fusible(cell: SwarmCell, pool: Pooling, x: Tensor) -> bool:
     """Whether the fast path knows this pool and input; if not, the plain one serves."""
     return (
         type(pool) in (MeanPooling, SumPooling, CausalPooling)
         and x.dtype in (torch.float32, torch.float64)
         and is_eager()
         and not torch.is_autocast_enabled(x.device.type)
+        and not any(_is_wrapped(part) for part in (cell, *cell.children()))
     )
+
+
+def _is_wrapped(module: Module) -> bool:
+    """Whether a call does more than the class says, as adapters and hooks make it."""
+    known = type(module) in (SwarmCell, Linear, Dropout)
+    return not known or bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def fused_swarm(
@@ -78,7 +85,7 @@ def fused_swarm(
     h, c = _Swarm.apply(
         x if order is None else x[order],
         *weights,
-        _Call(cell, pool, sets, num_iterations, recompute),
+        _Call(pool, sets, num_iterations, recompute),
         torch.is_grad_enabled(),
     )
     if order is None:
@@ -93,10 +100,10 @@ class _Swarm(torch.autograd.Function):
         *parameters, call, grad_enabled = args
         keep = grad_enabled and any(ctx.needs_input_grad) and not call.recompute
         weights = Weights(*parameters).scaled()
-        h = x.new_empty(x.size(0), call.cell.hidden_channels)
+        h = x.new_empty(x.size(0), weights.h.size(1))
         c = torch.empty_like(h)
         tapes: Tape = []
-        for block, pool in _walk(call, x):
+        for block, pool in _walk(call, weights):
             rows = block.rows
             h[rows], c[rows], tape = run_forward(
                 x[rows], weights, pool, call.num_iterations, keep
@@ -111,13 +118,14 @@ class _Swarm(torch.autograd.Function):
         x, *saved = ctx.saved_tensors
         parameters, tapes = saved[:4], saved[4:]
         if torch.is_grad_enabled():
-            return *_plain_gradients(ctx, x, parameters, grads), None, None
+            inputs = (x, *parameters)
+            return *_plain_gradients(ctx, inputs, grads), None, None
         call = ctx.call
         weights = Weights(*parameters).scaled()
         grad_weights = weights.zeros()
         grad_x = torch.empty_like(x)
         length = 4 * call.num_iterations - 2
-        for number, (block, pool) in enumerate(_walk(call, x)):
+        for number, (block, pool) in enumerate(_walk(call, weights)):
             rows = block.rows
             tape = tapes[number * length : (number + 1) * length]
             if call.recompute:
@@ -132,35 +140,37 @@ class _Swarm(torch.autograd.Function):
         return grad_x, *grad_weights.scaled(), None, None
 
 
-def _walk(call: _Call, x: Tensor) -> Iterator[tuple[Block, LinearPool]]:
-    row_bytes = 4 * call.cell.hidden_channels * x.element_size()
+def _walk(call: _Call, weights: Weights) -> Iterator[tuple[Block, LinearPool]]:
+    row_bytes = weights.bias.numel() * weights.bias.element_size()
     for block in blocks(call.sets, max(1, BLOCK_BYTES // row_bytes)):
         if block.sets.num_elements > 0:
             yield block, linear_pool(call.pool, block.sets)
 
 
 def _plain_gradients(
-    ctx: Any, x: Tensor, parameters: list[Tensor], grads: tuple[Tensor, ...]
+    ctx: Any, inputs: tuple[Tensor, ...], grads: tuple[Tensor, ...]
 ) -> list[Tensor | None]:
     """The gradients as a differentiable function of the inputs and ``grads``."""
     call = ctx.call
+    # Views, since an input may depend on another, as where a layer is applied twice;
+    # the gradient of each is wanted by itself.
+    x, *parameters = [tensor.view_as(tensor) for tensor in inputs]
+    # A cell of its own: that of the caller may have changed its mode, or wrap its
+    # weights.
+    with torch.device("meta"):
+        cell = SwarmCell(x.size(1), parameters[2].size(1))
     names = ("lin_x.weight", "lin_x.bias", "lin_h.weight", "lin_p.weight")
-    exchange = partial(exchange_through, call.pool, call.cell, call.sets)
     states = torch.func.functional_call(
-        call.cell,
+        cell,
         dict(zip(names, parameters, strict=True)),
-        (x, call.num_iterations, exchange),
+        (x, call.num_iterations, partial(exchange_through, call.pool, cell, call.sets)),
     )
-    inputs = [x, *parameters]
-    wanted = [number for number in range(5) if ctx.needs_input_grad[number]]
-    found = torch.autograd.grad(
-        states,
-        [inputs[number] for number in wanted],
-        grads,
-        create_graph=True,
-        allow_unused=True,
+    wanted = [
+        tensor
+        for tensor, needed in zip((x, *parameters), ctx.needs_input_grad, strict=False)
+        if needed
+    ]
+    found = iter(
+        torch.autograd.grad(states, wanted, grads, create_graph=True, allow_unused=True)
     )
-    result: list[Tensor | None] = [None] * 5
-    for number, grad in zip(wanted, found, strict=True):
-        result[number] = grad
-    return result
+    return [next(found) if needed else None for needed in ctx.needs_input_grad[:5]]

@@ -170,7 +170,7 @@ class SwarmLayer(LazyChannels):
             self.mode != "plain"
             and not self.pool_once
             and not (self.training and self.dropout > 0)
-            and is_fusible(pool, x)
+            and is_fusible(self.cell, pool, x)
         )
 
     def step(
