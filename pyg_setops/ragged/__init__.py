@@ -9,6 +9,7 @@ empty sets. No learned parameter and no operator's mathematics belongs here.
 
 from .blocks import Block, blocks
 from .fold import fold, unfold
+from .groups import SizeGroup, SizeGroups, size_groups
 from .pairs import pair_blocks, pair_index
 from .products import segment_matvec, segment_outer
 from .scan import segment_cummean, segment_cumsum
@@ -25,6 +26,8 @@ from .set_index import SetIndex
 __all__ = [
     "Block",
     "SetIndex",
+    "SizeGroup",
+    "SizeGroups",
     "blocks",
     "fold",
     "gather",
@@ -39,5 +42,6 @@ __all__ = [
     "segment_outer",
     "segment_softmax",
     "segment_sum",
+    "size_groups",
     "unfold",
 ]

@@ -20,7 +20,7 @@ def pair_index(sets: SetIndex, loops: bool = True) -> tuple[Tensor, Tensor]:
 
     Returns:
         ``(source, target)``, two vectors of :math:`P = \sum_s n_s^2` element
-        numbers (less :math:`N` without loops), sorted by target.
+        numbers (less :math:`N` without loops), sorted by target, then source.
 
     Cost:
         :math:`O(P)`. The host waits for the device once, to learn :math:`P`.

@@ -89,6 +89,7 @@ def test_reads_no_value_from_a_device(form):
     ptr = torch.empty(5, dtype=torch.long, device="meta")
     FORMS[form](x, *((ptr,) if form == "ptr" else (index, 4))).backward()
     assert x.grad.shape == x.shape
+    assert SetIndex.build(index, dim_size=4).sorted()[0].ptr.shape == ptr.shape
     with pytest.raises(RuntimeError, match="meta"):
         by_index(x, index, None)
 

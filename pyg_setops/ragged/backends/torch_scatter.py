@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch_scatter
 from torch import Tensor
 
 from ..set_index import SetIndex
@@ -32,10 +31,12 @@ def gather(x: Tensor, sets: SetIndex) -> Tensor:
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, sets: SetIndex) -> Tensor:
+        from torch_scatter import scatter, segment_csr
+
         ctx.sets = sets
         if sets.has_ptr:
-            return torch_scatter.segment_csr(x.contiguous(), sets.ptr, reduce="sum")
-        return torch_scatter.scatter(x, sets.index, dim=0, dim_size=sets.num_sets)
+            return segment_csr(x.contiguous(), sets.ptr, reduce="sum")
+        return scatter(x, sets.index, dim=0, dim_size=sets.num_sets)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
