@@ -5,9 +5,13 @@ the data themselves (cards, licences, samples) are in the repository's `datasets
 and nothing here knows about models or training.
 """
 
+from pyg_setops.datasets.digits import Digits
+from pyg_setops.datasets.gaussian_mixtures import GaussianMixtures
 from pyg_setops.datasets.qm9 import QM9
 
 __all__ = [
+    "Digits",
+    "GaussianMixtures",
     "QM9",
 ]
 
