@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkstemp
+from uuid import uuid4
 
 
 def cache_home() -> Path:
@@ -28,9 +28,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Readers see the old file or the whole new one, never a half-written one, however
     the writer ends and however many write at once.
     """
-    handle, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         yield temporary
         os.replace(temporary, path)

@@ -1,3 +1,4 @@
+import hashlib
 import http.server
 import io
 import re
@@ -8,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from pyg_setops.datasets.download import RemoteFile
+from pyg_setops.datasets.qm9_raw import sources
 
 DATA = Path(__file__).parent / "data"
 RULE = "=" * 40
@@ -119,3 +123,18 @@ def server():
         yield running
         running.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def official(xyz, server, tmp_path, monkeypatch):
+    """A local server that stands in for figshare, with the first 21 molecules."""
+    texts, write = xyz
+    write(tmp_path / "published", texts)
+    remotes = []
+    for path in sorted((tmp_path / "published").iterdir()):
+        body = path.read_bytes()
+        server.files[f"/{path.name}"] = body
+        digest = hashlib.sha256(body).hexdigest()
+        remotes.append(RemoteFile(path.name, server.url(f"/{path.name}"), digest))
+    monkeypatch.setattr(sources, "OFFICIAL", tuple(remotes))
+    return server

@@ -18,9 +18,12 @@ def test_cache_home_prefers_our_variable(monkeypatch):
 def test_atomic_path_replaces_on_success(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
+    mode = path.stat().st_mode
     with atomic_path(path) as temporary:
         temporary.write_text("new")
         assert path.read_text() == "old"
+    # Readable by whoever may read the user's other files.
+    assert path.stat().st_mode == mode
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("file", "new")]
 
 

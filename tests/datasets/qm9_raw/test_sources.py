@@ -1,4 +1,3 @@
-import hashlib
 import sys
 
 import pytest
@@ -8,20 +7,6 @@ from pyg_setops.datasets.download import RemoteFile
 from pyg_setops.datasets.qm9_raw import sources
 
 pytest.importorskip("rdkit")
-
-
-@pytest.fixture
-def official(xyz, server, tmp_path, monkeypatch):
-    """A local server that stands in for figshare."""
-    texts, write = xyz
-    write(tmp_path / "published", texts)
-    remotes = []
-    for path in sorted((tmp_path / "published").iterdir()):
-        server.files[f"/{path.name}"] = path.read_bytes()
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        remotes.append(RemoteFile(path.name, server.url(f"/{path.name}"), digest))
-    monkeypatch.setattr(sources, "OFFICIAL", tuple(remotes))
-    return server
 
 
 def test_names_the_two_official_files():
