@@ -23,8 +23,7 @@ class SwarmState:
     """What a causal layer remembers of the elements that it has seen.
 
     Attributes:
-        sums: The sum of the states after each iteration but the last,
-            ``[T - 1, B, H]``.
+        sums: The sum of the states that went into each exchange, ``[T - 1, B, H]``.
         count: The number of elements seen.
     """
 

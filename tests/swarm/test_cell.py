@@ -54,8 +54,5 @@ def test_dropout_in_training_only(mode):
 def test_dropout_zeroes_entries_of_h_and_not_of_c():
     cell = SwarmCell(3, 200, dropout=0.5)
     h, c = cell(torch.randn(5, 3), num_iterations=1)
-    bare_h, bare_c = cell.eval()(torch.randn(5, 3) * 0 + 1, num_iterations=1)
     assert (c != 0).all()
     assert 0.4 < (h == 0).float().mean() < 0.6
-    assert (bare_h != 0).all()
-    assert (bare_c != 0).all()
