@@ -117,8 +117,9 @@ def _by_state(module: torch.nn.Module) -> torch.nn.Module:
 def _assert_reset(module: torch.nn.Module) -> None:
     before = dict(module.named_parameters())
     states = []
-    for _ in range(2):
+    for seed in (1, 2):
         with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
             for parameter in module.parameters():
                 parameter.data.normal_()
             torch.manual_seed(0)

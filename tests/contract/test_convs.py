@@ -69,6 +69,7 @@ def test_order_of_edges_does_not_matter(operator: Operator, x, edge_index):
     torch.testing.assert_close(conv(x, edge_index), conv(x, edge_index[:, order]))
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
 def test_every_form_of_adjacency_gives_the_same(operator: Operator, x, edge_index):
     conv = operator.example(CHANNELS).double()
     expected = conv(x, edge_index)
