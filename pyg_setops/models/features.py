@@ -1,0 +1,58 @@
+"""Real and categorical features of nodes and edges to vectors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+#: The width of real features, or the number of values of each categorical column.
+Features = int | tuple[int, ...]
+
+
+class FeatureEncoder(torch.nn.Module):
+    """Embeds features: a linear map of real ones, a sum over categorical columns.
+
+    Args:
+        features: The width of real features, or, for integer features, the number of
+            values of each column.
+        out_channels: The width of the vectors.
+
+    Shapes:
+        - **input:** :math:`(N)`, :math:`(N, K)`
+        - **output:** :math:`(N, C)`
+
+    Raises:
+        ValueError: At the first forward, if the columns are not those expected.
+
+    Example:
+        >>> FeatureEncoder((10, 3), 8)(torch.tensor([[9, 0], [0, 2]])).shape
+        torch.Size([2, 8])
+    """
+
+    offset: Tensor
+
+    def __init__(self, features: Features, out_channels: int):
+        super().__init__()
+        self.features = features
+        self.lin: torch.nn.Module
+        if isinstance(features, int):
+            self.lin = torch.nn.Linear(features, out_channels)
+            return
+        sizes = torch.tensor(features)
+        self.register_buffer("offset", sizes.cumsum(0) - sizes)
+        self.lin = torch.nn.EmbeddingBag(int(sizes.sum()), out_channels, mode="sum")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``[N]`` or ``[N, K]`` to ``[N, out_channels]``."""
+        x = x[:, None] if x.dim() == 1 else x
+        real = isinstance(self.features, int)
+        width = self.features if isinstance(self.features, int) else len(self.features)
+        if x.size(-1) != width or x.is_floating_point() != real:
+            raise ValueError(
+                f"'x' must have {width} {'real' if real else 'integer'} columns, got "
+                f"{x.size(-1)} of {x.dtype}"
+            )
+        return self.lin(x if real else x + self.offset)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.features})"

@@ -1,0 +1,41 @@
+"""Names with arguments, as they are written on a command line."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+
+def parse_named_call(text: str) -> tuple[str, dict[str, Any]]:
+    """Splits ``name:key=value,key=value`` into the name and its arguments.
+
+    Values are Python literals; a bare word is a string, except ``true``, ``false``
+    and ``none``.
+
+    Raises:
+        ValueError: If the arguments cannot be read.
+
+    Example:
+        >>> parse_named_call("swarm:num_iterations=4,pool=max")
+        ('swarm', {'num_iterations': 4, 'pool': 'max'})
+        >>> parse_named_call("mean")
+        ('mean', {})
+    """
+    name, _, arguments = text.partition(":")
+    try:
+        call = ast.parse(f"f({arguments})", mode="eval").body
+        if not isinstance(call, ast.Call) or call.args:
+            raise ValueError("every argument needs a name")
+        keywords = {str(word.arg): _value(word.value) for word in call.keywords}
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(
+            f"expected 'name:key=value,key=value', got {text!r} ({error})"
+        ) from error
+    return name, keywords
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Name):
+        words = {"true": True, "false": False, "none": None}
+        return words.get(node.id, node.id)
+    return ast.literal_eval(node)

@@ -1,0 +1,10 @@
+"""Transforms that prepare graphs once, before training.
+
+Here belong pure maps from one :class:`~torch_geometric.data.Data` to another; no
+learned parameter and nothing that reads or writes files does. They are not
+registered under PyG's functional names, which are global.
+"""
+
+from .radius_edges import RadiusEdges
+
+__all__ = classes = ["RadiusEdges"]
