@@ -27,7 +27,6 @@ from pyg_setops.datasets.qm9_raw.targets import (
 FILES = ("dsgdb9nsd.xyz.tar.bz2", "uncharacterized.txt")
 _ATOMIC_NUMBER = {"H": 1, "C": 6, "N": 7, "O": 8, "F": 9}
 _NUM_RECORDS = 133_885
-_CHUNK = 1 << 20
 
 
 def read_xyz(folder: Path) -> Molecules:
@@ -72,8 +71,6 @@ def _members(path: Path) -> Iterator[tuple[int, str]]:
                     number = Path(member.name).stem.rpartition("_")[2]
                     yield int(number), file.read().decode()
                     bar.update()
-            while stream.read(_CHUNK):
-                pass
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ValueError(f"not a whole .tar.bz2 (truncated?): {error}") from error
 
