@@ -73,15 +73,17 @@ def test_unregister_undoes_register():
     unregister()
 
 
-def test_unregister_leaves_what_another_put_there(monkeypatch):
+def test_unregister_leaves_what_another_put_there():
     class Foreign(aggr.SumAggregation):
         pass
 
     register()
-    monkeypatch.setattr(aggr, "SwarmAggregation", Foreign)
-    unregister()
-    assert aggr.SwarmAggregation is Foreign
-    monkeypatch.delattr(aggr, "SwarmAggregation")
+    aggr.SwarmAggregation = Foreign
+    try:
+        unregister()
+        assert aggr.SwarmAggregation is Foreign
+    finally:
+        del aggr.SwarmAggregation
 
 
 @pytest.mark.parametrize("name", ["equilibrium", "set_transformer", "deep_sets", "sum"])
