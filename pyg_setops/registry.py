@@ -105,6 +105,16 @@ OPERATORS: tuple[Operator, ...] = (
             {"out_channels": 3, "hidden_channels": 4, "num_iterations": 3}
         ),
     ),
+    Operator(
+        name="implicit_equilibrium",
+        path="pyg_setops.aggr.EquilibriumAggregation",
+        maps="sets to vectors",
+        summary="the minimiser of a learned energy, with exact derivatives",
+        paper="Equilibrium Aggregation: Encoding Sets via Optimization",
+        link="https://arxiv.org/abs/2202.12795",
+        cost="O(T N H + N C H)",
+        small=MappingProxyType({"out_channels": 3}),
+    ),
 )
 
 _registered: dict[str, type] = {}
@@ -137,7 +147,7 @@ def register() -> tuple[str, ...]:
     Example:
         >>> from torch_geometric.nn import SAGEConv
         >>> register()
-        ('swarm',)
+        ('swarm', 'implicit_equilibrium')
         >>> SAGEConv(8, 16, aggr="swarm").aggr_module
         SwarmAggregation(-1, -1)
         >>> unregister()

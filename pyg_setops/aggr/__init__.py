@@ -5,6 +5,11 @@ documentation. What several operators share belongs in the floors below.
 """
 
 from .base import SetAggregation
+from .equilibrium import EquilibriumAggregation
 from .swarm import SwarmAggregation
 
-__all__ = classes = ["SetAggregation", "SwarmAggregation"]
+__all__ = classes = [
+    "EquilibriumAggregation",
+    "SetAggregation",
+    "SwarmAggregation",
+]

@@ -4,6 +4,9 @@ Here belong the energies and their closed-form derivatives. How they are minimis
 differentiated is in ``solvers/``; the face that PyG sees is ``aggr/equilibrium.py``.
 """
 
+from .convex import ConvexEnergy
 from .energy import Energy
+from .module import ModuleEnergy
+from .resolver import resolve_energy
 
-__all__ = classes = ["Energy"]
+__all__ = classes = ["ConvexEnergy", "Energy", "ModuleEnergy", "resolve_energy"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -15,7 +17,14 @@ class Energy(torch.nn.Module):
     Args:
         in_channels: The width of the elements.
         out_channels: The width of ``y``.
+
+    Attributes:
+        has_curvature: Whether the objectives have :meth:`Objective.curvature`.
+        width_key: The name of a parameter whose last dimension is ``in_channels``.
     """
+
+    has_curvature: ClassVar[bool] = False
+    width_key: ClassVar[str] = ""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()

@@ -1,0 +1,333 @@
+"""Equilibrium Aggregation."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from ..equilibrium import Energy, ModuleEnergy, resolve_energy
+from ..ragged import SetIndex, fold, unfold
+from ..ragged.fold import element_count
+from ..solvers import (
+    Adjoint,
+    Implicit,
+    Momentum,
+    Newton,
+    Objective,
+    Solver,
+    SolveResult,
+    Status,
+    Unrolled,
+)
+from .base import SetAggregation
+
+FAILURES = (Status.MAX_STEPS, Status.STALLED, Status.INDEFINITE)
+
+
+class EquilibriumAggregation(SetAggregation):
+    r"""The minimiser of a learned energy of the set.
+
+    .. math::
+        y_b = \operatorname*{argmin}_y E_b(y)
+
+    from the `"Equilibrium Aggregation: Encoding Sets via Optimization"
+    <https://arxiv.org/abs/2202.12795>`_ paper. With the default, a convex energy and
+    Newton's method, there is one minimum, it is found in a few steps, and its
+    derivatives are exact.
+
+    Args:
+        in_channels: The input width, or -1 to take it from the first input.
+        out_channels: The output width; ``None`` keeps the input's.
+        energy: ``'convex'`` (the default), an
+            :class:`~pyg_setops.equilibrium.Energy`, a function that makes one for
+            given ``(in_channels, out_channels)``, or a module
+            :math:`F(x_i, y_{b(i)})`; see
+            :class:`~pyg_setops.equilibrium.ModuleEnergy`.
+        solver: A :class:`~pyg_setops.solvers.Solver`; by default
+            :class:`~pyg_setops.solvers.Newton` where the energy has curvature, else
+            :class:`~pyg_setops.solvers.Momentum`.
+        adjoint: An :class:`~pyg_setops.solvers.Adjoint`; by default ``Unrolled()``
+            where the solver's steps can be differentiated, else ``Implicit(order=2)``.
+        track: Keep how the last forward pass ended in ``last_result``, and what
+            :meth:`residual_loss` needs.
+
+    Attributes:
+        last_result: The last :class:`~pyg_setops.solvers.SolveResult`, detached, with
+            a row for each set; ``None`` without ``track``.
+
+    Shapes:
+        - **input:** elements :math:`(*, N, C_{in})`, in any order
+        - **output:** sets :math:`(*, B, C_{out})`, zeros for empty sets
+
+    Raises:
+        ValueError: If the parts do not suit each other.
+
+    Cost:
+        That of the energy's gradient for each step of the solver.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.nn import SAGEConv
+        >>> conv = SAGEConv(8, 16, aggr=EquilibriumAggregation())
+        >>> edge_index = torch.tensor([[0, 1, 2], [1, 2, 1]])
+        >>> conv(torch.randn(3, 8), edge_index).shape
+        torch.Size([3, 16])
+        >>> aggregation = EquilibriumAggregation(8, 4)
+        >>> result = aggregation.solve(torch.randn(5, 8), torch.tensor([0, 0, 0, 2, 2]))
+        >>> [Status(status).name for status in result.status.tolist()]
+        ['CONVERGED', 'EMPTY', 'CONVERGED']
+    """
+
+    def __init__(
+        self,
+        in_channels: int = -1,
+        out_channels: int | None = None,
+        energy: str | Callable[[int, int], Energy] | Module | None = None,
+        solver: Solver | None = None,
+        adjoint: Adjoint | None = None,
+        *,
+        track: bool = False,
+    ):
+        if isinstance(energy, Module) and not isinstance(energy, Energy):
+            energy = _module_energy(energy, in_channels, out_channels)
+        if isinstance(energy, Energy):
+            _check_widths(energy, in_channels, out_channels)
+            in_channels, out_channels = energy.in_channels, energy.out_channels
+        super().__init__(in_channels, out_channels)
+        self.track = track
+        self.last_result: SolveResult | None = None
+        self._last_training: tuple[Objective, Tensor] | None = None
+        self._warned = False
+        if isinstance(energy, Energy):
+            self.energy_function = energy
+            self._make_energy = None
+        else:
+            self._make_energy = resolve_energy(energy)
+        self.start(in_channels)
+        self.solver = _resolve_solver(solver, self.energy_function)
+        self.adjoint = _resolve_adjoint(adjoint, self.solver)
+        if not isinstance(self.adjoint, Unrolled):
+            # What its steps learn could not influence the output.
+            self.solver.requires_grad_(False)
+
+    @property
+    def width_key(self) -> str:  # type: ignore[override]
+        """The name of a parameter whose last dimension is ``in_channels``."""
+        return f"energy_function.{self.energy_function.width_key}"
+
+    def create(self, in_channels: int, out_channels: int) -> None:
+        """Creates the energy, unless it was given."""
+        if self._make_energy is not None:
+            self.energy_function = self._make_energy(in_channels, out_channels)
+
+    def reset_parameters(self) -> None:
+        """Draws all weights anew."""
+        if self.in_channels != -1:
+            self.energy_function.reset_parameters()
+        self.solver.reset_parameters()
+
+    def aggregate(self, x: Tensor, sets: SetIndex) -> Tensor:
+        """Maps elements ``[N, in_channels]`` to sets ``[B, out_channels]``."""
+        result, objective = self._minimise(x, sets)
+        if self.track:
+            self.last_result = _detached(_measured(result, objective))
+            training = self.training and torch.is_grad_enabled()
+            self._last_training = (objective, result.y) if training else None
+        return result.y.to(x.dtype)
+
+    def solve(
+        self,
+        x: Tensor,
+        index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
+        dim: int = -2,
+    ) -> SolveResult:
+        """Aggregates as a call does, and says how it ended.
+
+        Args:
+            x: See :meth:`forward`, as for the others.
+            index: The set of each element.
+            ptr: The boundaries of the sets.
+            dim_size: The number of sets.
+            dim: The dimension of the elements.
+
+        Returns:
+            The minimisers in the form of the output, and a status, the number of
+            steps and the norm of the gradient for each.
+        """
+        rows, sets = self._read(x, index, ptr, dim_size, dim)
+        result = _measured(*self._minimise(rows, sets))
+
+        def lay(values: Tensor) -> Tensor:
+            return unfold(values[:, None], x, dim).squeeze(-1)
+
+        return SolveResult(
+            unfold(result.y.to(x.dtype), x, dim),
+            lay(result.status),
+            lay(result.num_steps),
+            lay(result.residual),
+        )
+
+    def energy(
+        self,
+        x: Tensor,
+        y: Tensor,
+        index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim: int = -2,
+    ) -> Tensor:
+        """The energy of each set at any ``y``, differentiable.
+
+        Args:
+            x: Elements, as for :meth:`forward`.
+            y: Sets, in the form of the output.
+            index: The set of each element.
+            ptr: The boundaries of the sets.
+            dim: The dimension of the elements, and of the sets.
+
+        Returns:
+            The form of ``y`` without its channels.
+        """
+        objective, rows = self._at(x, y, index, ptr, dim)
+        return unfold(objective.value(rows)[:, None], x, dim).squeeze(-1)
+
+    def energy_grad(
+        self,
+        x: Tensor,
+        y: Tensor,
+        index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim: int = -2,
+    ) -> Tensor:
+        """The gradient of :meth:`energy` in ``y``, differentiable, in its form."""
+        objective, rows = self._at(x, y, index, ptr, dim)
+        return unfold(objective.grad(rows), x, dim)
+
+    def residual_loss(self) -> Tensor:
+        r"""The mean over non-empty sets of :math:`\lVert \nabla E_b(y_b) \rVert^2`.
+
+        Of the last forward pass in training: an auxiliary loss for solvers of few
+        steps, as the paper has one; close to zero where they converge.
+
+        Raises:
+            RuntimeError: If there was no such pass with ``track=True``.
+        """
+        if self._last_training is None:
+            raise RuntimeError(
+                "'residual_loss' needs track=True and a forward pass in training mode"
+            )
+        objective, y = self._last_training
+        square = objective.grad(y).square().sum(1)
+        occupied = objective.occupied
+        return torch.where(occupied, square, 0).sum() / occupied.sum().clamp(min=1)
+
+    def _minimise(self, x: Tensor, sets: SetIndex) -> tuple[SolveResult, Objective]:
+        objective = self.energy_function.bind(x, sets)
+        # Half precision would not let the solver converge; the energy has had its.
+        with torch.autocast(x.device.type, enabled=False):
+            result = self.adjoint(self.solver, objective)
+        if isinstance(self.adjoint, Implicit) and not torch.compiler.is_compiling():
+            self._warn_once(result.status)
+        return result, objective
+
+    def _warn_once(self, status: Tensor) -> None:
+        if self._warned:
+            return
+        failed = sum((status == int(failure)).sum() for failure in FAILURES)
+        if failed > 0:
+            self._warned = True
+            warnings.warn(
+                f"{int(failed)} of {status.numel()} sets have not converged: their "
+                f"implicit gradients are wrong; see 'solve' (said once)",
+                stacklevel=2,
+            )
+
+    def _read(
+        self,
+        x: Tensor,
+        index: Tensor | None,
+        ptr: Tensor | None,
+        dim_size: int | None,
+        dim: int,
+    ) -> tuple[Tensor, SetIndex]:
+        count = element_count(x, dim)
+        sets = SetIndex.build(index, ptr, dim_size, count, x.device)
+        rows, sets = fold(x, sets, dim)
+        self.see(rows)
+        return rows, sets
+
+    def _at(
+        self, x: Tensor, y: Tensor, index: Tensor | None, ptr: Tensor | None, dim: int
+    ) -> tuple[Objective, Tensor]:
+        rows, sets = self._read(x, index, ptr, y.size(dim), dim)
+        if y.size(-1) != self.out_channels:
+            raise ValueError(
+                f"'y' must have {self.out_channels} channels, got {y.size(-1)}"
+            )
+        y = y.movedim(dim, -2).reshape(-1, self.out_channels)
+        return self.energy_function.bind(rows, sets), y
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The graph of a forward pass can be neither copied nor stored.
+        return {**super().__getstate__(), "_last_training": None}
+
+    def __repr__(self) -> str:
+        parts = (self.energy_function, self.solver, self.adjoint)
+        names = ", ".join(type(part).__name__ for part in parts)
+        return f"{super().__repr__()[:-1]}, {names})"
+
+
+def _module_energy(
+    module: Module, in_channels: int, out_channels: int | None
+) -> ModuleEnergy:
+    if in_channels == -1:
+        raise ValueError(
+            "'in_channels' must be given where 'energy' is a module, whose widths are "
+            "its own"
+        )
+    return ModuleEnergy(module, in_channels, out_channels or in_channels)
+
+
+def _check_widths(energy: Energy, in_channels: int, out_channels: int | None) -> None:
+    for name, ours, its in (
+        ("in_channels", in_channels, energy.in_channels),
+        ("out_channels", out_channels, energy.out_channels),
+    ):
+        if ours not in (-1, None, its):
+            raise ValueError(f"'{name}' must be that of 'energy', {its}, got {ours}")
+
+
+def _resolve_solver(solver: Solver | None, energy: Energy) -> Solver:
+    if solver is None:
+        return Newton() if energy.has_curvature else Momentum()
+    if solver.needs_curvature and not energy.has_curvature:
+        raise ValueError(
+            f"'solver' {type(solver).__name__} needs an energy with curvature, which "
+            f"{type(energy).__name__} has not; use Momentum, Nesterov or LBFGS"
+        )
+    return solver
+
+
+def _resolve_adjoint(adjoint: Adjoint | None, solver: Solver) -> Adjoint:
+    if adjoint is None:
+        return Unrolled() if solver.is_unrollable else Implicit()
+    adjoint.check(solver)
+    return adjoint
+
+
+def _measured(result: SolveResult, objective: Objective) -> SolveResult:
+    """With the residual of the result itself: a step may have followed the last."""
+    with torch.no_grad():
+        return replace(result, residual=objective.grad(result.y).norm(dim=1))
+
+
+def _detached(result: SolveResult) -> SolveResult:
+    values = {f.name: getattr(result, f.name).detach() for f in fields(result)}
+    return SolveResult(**values)

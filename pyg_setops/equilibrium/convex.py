@@ -1,0 +1,157 @@
+"""An energy with one minimum."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import Linear, Parameter
+from torch.nn.functional import softplus
+
+from ..ragged import SetIndex, gather, segment_sum
+from ..ragged.precision import accumulator
+from ..solvers import HessianProduct, Objective
+from .energy import Energy
+from .sigmoid_sums import Layout, lay_out, sigmoid_moments, sigmoid_sums
+
+Scale = Literal["mean", "sum", "log"]
+
+# Keeps the energy strictly convex, whatever is learned.
+LEAST_CURVATURE = 1e-3
+
+
+class ConvexEnergy(Energy):
+    r"""A sum of softplus units: strictly convex in ``y``, with any function of ``x``.
+
+    .. math::
+        E(y) = s_n \sum_i \Big[ \sum_k a_k\,\mathrm{softplus}(w_k h_i + u_k y + c_k)
+        - (V x_i)^\top y \Big] + \frac{\lambda}{2} \lVert y \rVert^2, \qquad
+        h_i = \tanh(A x_i + b),
+
+    with :math:`a_k, \lambda > 0`. Its Hessian
+    :math:`U^\top \mathrm{diag}(a\, d)\, U + \lambda I` costs nothing per element once
+    the gradient is known. Without units it is the mean (or sum) of :math:`V x_i`.
+
+    Args:
+        in_channels: The width of the elements.
+        out_channels: The width of ``y``.
+        hidden_channels: The number of units; ``None`` takes twice ``out_channels``.
+        lift_channels: The width of :math:`h`; ``None`` takes ``in_channels``, at
+            least 16.
+        scale: :math:`s_n` for a set of :math:`n`: ``'mean'`` is :math:`1/n`,
+            ``'sum'`` is 1, ``'log'`` is :math:`\log_2(n + 1)/n`.
+
+    Cost:
+        Two products per element, once; then, for each step of a solver, one sigmoid
+        per element and unit.
+    """
+
+    has_curvature = True
+    width_key = "lin_lift.weight"
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        hidden_channels: int | None = None,
+        lift_channels: int | None = None,
+        scale: Scale = "mean",
+    ):
+        super().__init__(in_channels, out_channels)
+        if scale not in get_args(Scale):
+            raise ValueError(f"'scale' must be one of {get_args(Scale)}, got {scale!r}")
+        self.scale = scale
+        hidden = 2 * out_channels if hidden_channels is None else hidden_channels
+        lift = max(16, in_channels) if lift_channels is None else lift_channels
+        self.lin_lift = Linear(in_channels, lift)
+        self.lin_x = Linear(lift, hidden)
+        self.lin_out = Linear(in_channels, out_channels, bias=False)
+        self.lin_y = Linear(out_channels, hidden, bias=False)
+        self.raw_amplitude = Parameter(torch.empty(hidden))
+        self.raw_curvature = Parameter(torch.empty(1))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws all weights anew."""
+        for linear in (self.lin_lift, self.lin_x, self.lin_out):
+            linear.reset_parameters()
+        torch.nn.init.normal_(self.lin_y.weight, std=self.out_channels**-0.5)
+        torch.nn.init.zeros_(self.raw_amplitude)
+        torch.nn.init.zeros_(self.raw_curvature)
+
+    def bind(self, x: Tensor, sets: SetIndex) -> ConvexObjective:
+        """Fixes the elements ``[N, in_channels]``, leaving a function of ``y``."""
+        return ConvexObjective(self, x, sets)
+
+    def extra_repr(self) -> str:
+        """The arguments that no submodule shows."""
+        return f"scale={self.scale!r}"
+
+
+class ConvexObjective(Objective):
+    """A :class:`ConvexEnergy` of given sets."""
+
+    has_curvature = True
+
+    def __init__(self, energy: ConvexEnergy, x: Tensor, sets: SetIndex):
+        dtype = accumulator(x.dtype)
+        weight = energy.lin_y.weight.to(dtype)
+        self.y_weight = weight
+        self.amplitude = softplus(energy.raw_amplitude.to(dtype))
+        self.curvature_floor = (
+            softplus(energy.raw_curvature.to(dtype)) + LEAST_CURVATURE
+        )
+        self.scale = _scale(energy.scale, sets.sizes[:, None].to(dtype))
+        total = segment_sum(x.to(dtype), sets) * self.scale
+        self.linear = (total @ energy.lin_out.weight.to(dtype).t()).to(dtype)
+        self.layout: Layout = lay_out(sets, weight.size(0) * weight.element_size())
+        if self.layout.order is not None:
+            x = x[self.layout.order]
+        self.p = energy.lin_x(energy.lin_lift(x).tanh()).to(dtype)
+
+    def start(self) -> Tensor:
+        """Zeros, ``[B, Y]``."""
+        return torch.zeros_like(self.linear)
+
+    @property
+    def occupied(self) -> Tensor:
+        """Which sets have elements, ``[B]``."""
+        return self.layout.sets.sizes > 0
+
+    def value(self, y: Tensor) -> Tensor:
+        """The energy of each set, ``[B]``."""
+        sets = self.layout.sets
+        units = segment_sum(softplus(self.p + gather(self._shift(y), sets)), sets)
+        data = (units * self.scale) @ self.amplitude - (self.linear * y).sum(1)
+        return data + self.curvature_floor / 2 * y.square().sum(1)
+
+    def grad(self, y: Tensor) -> Tensor:
+        """The gradient in ``y``, ``[B, Y]``."""
+        return self._grad(y, sigmoid_sums(self.p, self._shift(y), self.layout))
+
+    def curvature(self, y: Tensor) -> tuple[Tensor, HessianProduct]:
+        """The gradient, and the product of each set's Hessian with a vector."""
+        total, slope = sigmoid_moments(self.p, self._shift(y), self.layout)
+        weight, floor = self.y_weight, self.curvature_floor
+        diagonal = self.amplitude * self.scale * slope
+
+        def product(v: Tensor) -> Tensor:
+            return (v @ weight.t() * diagonal) @ weight + floor * v
+
+        return self._grad(y, total), product
+
+    def _shift(self, y: Tensor) -> Tensor:
+        return y @ self.y_weight.t()
+
+    def _grad(self, y: Tensor, total: Tensor) -> Tensor:
+        data = (self.amplitude * self.scale * total) @ self.y_weight
+        return data - self.linear + self.curvature_floor * y
+
+
+def _scale(scale: Scale, sizes: Tensor) -> Tensor:
+    """The factor of each set's data, ``[B, 1]``; that of an empty one is finite."""
+    if scale == "sum":
+        return torch.ones_like(sizes)
+    mean = 1 / sizes.clamp(min=1)
+    return mean if scale == "mean" else (sizes + 1).log2() * mean
