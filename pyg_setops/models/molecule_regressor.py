@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -154,10 +155,8 @@ class MoleculeRegressor(torch.nn.Module):
         """Predicts for every graph of a batch."""
         x = self._nodes(data)
         filters = self._filters(data)
-        for number, conv in enumerate(self.convs):
-            x = x + conv(
-                x, data.edge_index, None if filters is None else filters[number]
-            )
+        for conv, chosen in zip(self.convs, filters, strict=True):
+            x = x + conv(x, data.edge_index, chosen)
         batch = data.batch
         if batch is None:
             batch = data.edge_index.new_zeros(x.size(0))
@@ -170,8 +169,8 @@ class MoleculeRegressor(torch.nn.Module):
                 return self.node_encoder(features)
         raise ValueError("'data' must have atomic numbers 'z' or node features 'x'")
 
-    def _filters(self, data: Data) -> tuple[Tensor, ...] | None:
-        """The filters of each layer, ``[E, C]`` each."""
+    def _filters(self, data: Data) -> Sequence[Tensor | None]:
+        """The filters of each layer, ``[E, C]`` each, or none."""
         if data.pos is not None:
             source, target = data.edge_index
             distance = (data.pos[source] - data.pos[target]).norm(dim=-1)
@@ -180,7 +179,7 @@ class MoleculeRegressor(torch.nn.Module):
         elif self.edge_filters is not None:
             filters = self.edge_filters(data.edge_attr)
         else:
-            return None
+            return [None] * len(self.convs)
         return filters.chunk(len(self.convs), dim=-1)
 
     def _envelope(self, distance: Tensor) -> Tensor:

@@ -31,14 +31,14 @@ def draw(leaderboard: Leaderboard) -> Figure:
         for number, aggr in enumerate(frame["aggr"])
     }
     height = max(3.6, 1.6 + 0.42 * len(frame))
-    figure = Figure(figsize=(12, height), layout="constrained")
+    figure = Figure(figsize=(12.5, height), layout="constrained")
     curves, score, time, memory = figure.subplots(1, 4, width_ratios=[2.3, 1.5, 1, 1])
     source = leaderboard.task.source
     figure.suptitle(f"{source.target} of {source.name}: which set function?")
     _draw_curves(curves, leaderboard, colours)
     _draw_score(score, leaderboard, colours)
     _draw_cost(time, frame, "seconds_per_epoch", 1.0, "Time per epoch [s]", colours)
-    _draw_cost(memory, frame, "saved_bytes", 1e-6, "Saved for backward [MB]", colours)
+    _draw_cost(memory, frame, "saved_bytes", 1e-6, "Kept for backward [MB]", colours)
     for axes in (time, memory):
         axes.tick_params(labelleft=False)
     return figure
@@ -72,13 +72,25 @@ def _draw_curves(axes: Axes, leaderboard: Leaderboard, colours: dict[str, str]) 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    for aggr, (epoch, value) in ends.items():
+    _name_lines(axes, ends, colours)
+
+
+def _name_lines(
+    axes: Axes, ends: dict[str, tuple[int, float]], colours: dict[str, str]
+) -> None:
+    """Names each line at its end; lines that end together get names side by side."""
+    to_fraction = axes.transData + axes.transAxes.inverted()
+    heights = {name: to_fraction.transform(end)[1] for name, end in ends.items()}
+    lowest = -1.0
+    for name in sorted(heights, key=lambda name: heights[name]):
+        lowest = max(heights[name], lowest + 0.075)
         axes.annotate(
-            aggr,
-            (epoch, value),
+            name,
+            (ends[name][0], lowest),
+            xycoords=("data", "axes fraction"),
             xytext=(5, 0),
             textcoords="offset points",
-            color=colours[aggr],
+            color=colours[name],
             va="center",
         )
 
@@ -102,8 +114,9 @@ def _draw_score(axes: Axes, leaderboard: Leaderboard, colours: dict[str, str]) -
         runs = [run.test_metric for run in leaderboard.runs(aggr)]
         values = pd.Series(runs, dtype=float).dropna() * leaderboard.task.scale
         deviation = 0.0 if pd.isna(row["test_std"]) else row["test_std"]
-        style = {"color": colours[aggr], "capsize": 4}
-        axes.errorbar(row["test"], place, xerr=deviation, fmt="o", **style)
+        axes.errorbar(
+            row["test"], place, xerr=deviation, fmt="o", capsize=4, color=colours[aggr]
+        )
         if len(values) > 1:
             axes.plot(values, [place] * len(values), "|", color=_GREY, alpha=0.7)
         _write(axes, row["test"], place, leaderboard.score(row), above=True)

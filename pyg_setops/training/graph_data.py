@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DistributedSampler
+from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
 from .task import GraphTask
@@ -27,7 +28,7 @@ class GraphData(LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Shuffled; Lightning tells the sampler the epoch, also after a resume."""
         trainer = self.trainer
-        sampler = DistributedSampler(
+        sampler: DistributedSampler[Data] = DistributedSampler(
             self.task.train,  # type: ignore[arg-type]
             num_replicas=trainer.world_size if trainer else 1,
             rank=trainer.global_rank if trainer else 0,

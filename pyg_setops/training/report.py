@@ -7,6 +7,7 @@ from datetime import date
 import torch
 import torch_geometric
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .. import __version__
@@ -33,7 +34,7 @@ def write_report(
         draw(leaderboard).savefig(path, format="png", dpi=150)
     console.print(_table(leaderboard))
     for name, fact in facts.items():
-        console.print(f"[dim]{name}: {fact}[/dim]", highlight=False)
+        console.print(f"{name}: {fact}", style="dim", markup=False, highlight=False)
     console.print(f"Table, numbers and picture: {folder}/leaderboard.(md|csv|png)")
 
 
@@ -80,9 +81,13 @@ def _table(leaderboard: Leaderboard) -> Table:
     table = Table(title=f"{source.target} of {source.name}")
     rows = leaderboard.table()
     for number, name in enumerate(rows.columns):
-        table.add_column(name, justify="left" if number == 0 else "right")
+        table.add_column(
+            escape(name),
+            no_wrap=number == 0,
+            justify="left" if number == 0 else "right",
+        )
     for row in rows.itertuples(index=False):
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     return table
 
 

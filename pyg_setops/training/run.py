@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
@@ -61,7 +62,7 @@ def train_run(
         log_every_n_steps=1,
         logger=CSVLogger(folder, name="log"),
         enable_model_summary=False,
-        callbacks=[*callbacks, history, best, last, RichProgressBar()],
+        callbacks=[*callbacks, history, best, last, RichProgressBar(leave=False)],
     )
     metrics: dict[str, Any] = {}
     diverged = None
@@ -137,11 +138,14 @@ def _test(
     best: ModelCheckpoint,
     history: History,
 ) -> dict[str, Any]:
+    if best.best_model_score is None:
+        raise DivergedError("the validation metric was never finite")
     val = float(best.best_model_score)
     epochs = [row["epoch"] for row in history.rows if row["val_metric"] == val]
-    (tested,) = trainer.test(
-        predictor, data, ckpt_path=best.best_model_path, verbose=False
-    )
+    # Given to `test`, the checkpoint would bring back the history of that epoch too.
+    checkpoint = torch.load(best.best_model_path, "cpu", weights_only=True)
+    predictor.load_state_dict(checkpoint["state_dict"])
+    (tested,) = trainer.test(predictor, data, verbose=False)
     test = tested["test_metric"]
     if not math.isfinite(test):
         raise DivergedError(f"the test metric is {test}")
@@ -157,6 +161,7 @@ def _silence_lightning() -> None:
     for message in (
         ".*does not have many workers.*",
         ".*exists and is not empty.*",
-        ".*unable to infer the batch size.*",
+        # Of Lightning's own use of torch.
+        ".*isinstance.treespec, LeafSpec.*",
     ):
         warnings.filterwarnings("ignore", message)

@@ -18,7 +18,8 @@ from ..datasets import QM9
 from ..datasets.qm9_raw.targets import ENERGIES, find_target
 from .named_call import parse_named_call
 
-Graphs = Sequence[Data] | Dataset
+#: What can be counted and indexed.
+Graphs = Sequence[Data]
 
 
 @dataclass(frozen=True)
@@ -101,13 +102,12 @@ def _randomly_split(name: str, graphs: Any, target: str | None) -> Source:
         raise ValueError(
             f"'target' must be a column of 'y' (0, 1, ...) in {name}, got {target!r}"
         )
-    seeded = torch.Generator().manual_seed(0)
-    train, val, test = torch.utils.data.random_split(
-        range(len(graphs)), [0.8, 0.1, 0.1], seeded
-    )
+    order = torch.randperm(len(graphs), generator=torch.Generator().manual_seed(0))
+    shuffled = [graphs[i] for i in order.tolist()]
+    tenth = len(graphs) // 10
     return Source(
         name=name,
-        parts=tuple([graphs[i] for i in part] for part in (train, val, test)),
+        parts=(shuffled[2 * tenth :], shuffled[:tenth], shuffled[tenth : 2 * tenth]),
         split="random 80/10/10 by seed 0",
         target=f"y[{target or 0}]",
         column=int(target or 0),

@@ -116,7 +116,9 @@ def prepare(source: Source, cutoff: float, max_graphs: int | None = None) -> Gra
         graph.y = graph.y.float() if classes is None else graph.y.long()
     return GraphTask(
         source,
-        *labelled,
+        labelled[0],
+        labelled[1],
+        labelled[2],
         num_classes=classes,
         node_features=_describe(
             [graph.x if "z" not in graph else graph.z for graph in everything]
