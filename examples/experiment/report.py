@@ -1,0 +1,110 @@
+"""Tables and pictures of an experiment, with all that is needed to repeat it."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+import torch_geometric
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+import pyg_setops
+from pyg_setops.datasets.cache import atomic_path
+
+
+def open_folder(config: Any) -> Path:
+    """Makes the folder of a run, or takes up the run that is in it.
+
+    Args:
+        config: A dataclass with ``output`` and ``smoke``; a smoke run starts afresh,
+            in a folder of its own.
+
+    Raises:
+        ValueError: If the folder holds a run of another configuration.
+    """
+    folder = Path(config.output)
+    if config.smoke:
+        folder = folder.with_name(f"{folder.name}-smoke")
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = json.dumps(dataclasses.asdict(config), default=str, indent=1)
+    known = folder / "config.json"
+    if known.exists() and known.read_text() != settings:
+        raise ValueError(
+            f"{folder} holds a run of another configuration, {known.read_text()}; "
+            "remove it or choose another --output"
+        )
+    known.write_text(settings)
+    return folder
+
+
+@dataclass(frozen=True)
+class Report:
+    """A table, and what was done to get it.
+
+    Attributes:
+        title: What the table shows.
+        command: The command that makes it.
+        columns: The names of the columns.
+        rows: The cells, as they are printed.
+        notes: Sentences below the table: budget, seeds, where published rows are from.
+    """
+
+    title: str
+    command: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str]
+
+    def write(self, folder: Path) -> None:
+        """Prints the table, and writes ``results.csv`` and ``results.md``."""
+        table = Table(title=self.title, caption="\n".join(self.notes))
+        for number, column in enumerate(self.columns):
+            table.add_column(column, justify="right" if number else "left")
+        for row in self.rows:
+            table.add_row(*row)
+        Console().print(table)
+        with atomic_path(folder / "results.csv") as path, open(path, "w") as file:
+            csv.writer(file).writerows([self.columns, *self.rows])
+        with atomic_path(folder / "results.md") as path:
+            path.write_text(self.markdown())
+
+    def markdown(self) -> str:
+        """The table and its notes in Markdown."""
+        bars = ["---", *["---:"] * (len(self.columns) - 1)]
+        lines = [f"| {' | '.join(row)} |" for row in [self.columns, bars, *self.rows]]
+        notes = [f"- {note}" for note in [*self.notes, _circumstances()]]
+        command = f"```\n{self.command}\n```"
+        return (
+            "\n\n".join(
+                [f"# {self.title}", command, "\n".join(lines), "\n".join(notes)]
+            ).strip()
+            + "\n"
+        )
+
+
+def _circumstances() -> str:
+    device = "GPU" if torch.cuda.is_available() else "CPU"
+    return (
+        f"{datetime.date.today()}, {device}, {torch.get_num_threads()} thread(s); "
+        f"pyg_setops {pyg_setops.__version__}, torch {torch.__version__}, "
+        f"torch_geometric {torch_geometric.__version__}."
+    )
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a picture, whole or not at all."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, bbox_inches="tight")
+    plt.close(figure)
