@@ -35,13 +35,24 @@ def draw(leaderboard: Leaderboard) -> Figure:
     curves, score, time, memory = figure.subplots(1, 4, width_ratios=[2.3, 1.5, 1, 1])
     source = leaderboard.task.source
     figure.suptitle(f"{source.target} of {source.name}: which set function?")
+    figure.supxlabel(_caption(leaderboard), fontsize="small", color=_GREY)
     _draw_curves(curves, leaderboard, colours)
     _draw_score(score, leaderboard, colours)
-    _draw_cost(time, frame, "seconds_per_epoch", 1.0, "Time per epoch [s]", colours)
-    _draw_cost(memory, frame, "saved_bytes", 1e-6, "Kept for backward [MB]", colours)
+    _draw_cost(time, frame, "seconds_per_epoch", 1.0, ("Time", "s per epoch"), colours)
+    saved = ("Memory", "MB saved for backward")
+    _draw_cost(memory, frame, "saved_bytes", 1e-6, saved, colours)
     for axes in (time, memory):
         axes.tick_params(labelleft=False)
     return figure
+
+
+def _caption(leaderboard: Leaderboard) -> str:
+    epochs = max(len(run.history) for run in leaderboard.results)
+    seeds = leaderboard.frame["num_seeds"].max()
+    text = f"{len(leaderboard.task.train):,} training graphs, {epochs} epochs"
+    if seeds == 1:
+        return text + ", 1 seed"
+    return text + f", {seeds} seeds (bars and bands: ± one standard deviation)"
 
 
 def _label(leaderboard: Leaderboard) -> str:
@@ -121,7 +132,8 @@ def _draw_score(axes: Axes, leaderboard: Leaderboard, colours: dict[str, str]) -
             axes.plot(values, [place] * len(values), "|", color=_GREY, alpha=0.7)
         _write(axes, row["test"], place, leaderboard.score(row), above=True)
     _list_names(axes, list(colours))
-    axes.set_title(f"Test {_label(leaderboard)}", loc="left")
+    axes.set_title(f"Test {leaderboard.task.metric}", loc="left")
+    axes.set_xlabel(_label(leaderboard))
     axes.margins(x=0.2)
     axes.grid(axis="x", alpha=0.3)
 
@@ -131,7 +143,7 @@ def _draw_cost(
     frame: pd.DataFrame,
     column: str,
     scale: float,
-    title: str,
+    words: tuple[str, str],
     colours: dict[str, str],
 ) -> None:
     values = frame[column] * scale
@@ -139,7 +151,9 @@ def _draw_cost(
     for place, value in enumerate(values):
         _write(axes, value, place, f" {value:.3g}", above=False)
     _list_names(axes, list(colours))
+    title, unit = words
     axes.set_title(title, loc="left")
+    axes.set_xlabel(unit)
     axes.set_xlim(0, values.max() * 1.3 or 1)
 
 

@@ -69,7 +69,7 @@ class GraphPredictor(LightningModule):
         if not torch.isfinite(loss):
             raise DivergedError(f"the loss is {loss.item()}")
         size = batch.num_graphs
-        self.log("train_loss", loss, on_epoch=True, prog_bar=True, batch_size=size)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=size)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -43,7 +43,7 @@ class History(Callback):
         self.rows.append(
             {
                 "epoch": trainer.current_epoch + 1,
-                "train_loss": float(metrics["train_loss_epoch"]),
+                "train_loss": float(metrics["train_loss"]),
                 "val_metric": float(metrics["val_metric"]),
                 "seconds": self._seconds,
             }

@@ -80,12 +80,10 @@ def _table(leaderboard: Leaderboard) -> Table:
     source = leaderboard.task.source
     table = Table(title=f"{source.target} of {source.name}")
     rows = leaderboard.table()
-    for number, name in enumerate(rows.columns):
-        table.add_column(
-            escape(name),
-            no_wrap=number == 0,
-            justify="left" if number == 0 else "right",
-        )
+    name, *numbers = rows.columns
+    table.add_column(name, no_wrap=True)
+    for heading in numbers:
+        table.add_column(escape(heading), justify="right")
     for row in rows.itertuples(index=False):
         table.add_row(*map(escape, row))
     return table

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
+from rich.console import Console
 
 from ..models import MoleculeRegressor
 from .cost import saved_bytes
@@ -48,22 +49,7 @@ def train_run(
     memory = saved_bytes(predictor, next(iter(data.train_dataloader())))
     history = History()
     best, last = _checkpoints(folder, task)
-    trainer = Trainer(
-        accelerator=options.accelerator,
-        devices=options.devices,
-        num_nodes=options.num_nodes,
-        max_epochs=options.epochs,
-        gradient_clip_val=1.0,
-        # Some aggregations (PyG's equilibrium) differentiate in their forward.
-        inference_mode=False,
-        # Every rank validates and tests on all graphs: padding would count some twice.
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        logger=CSVLogger(folder, name="log"),
-        enable_model_summary=False,
-        callbacks=[*callbacks, history, best, last, RichProgressBar(leave=False)],
-    )
+    trainer = _trainer(options, folder, [*callbacks, history, best, last])
     metrics: dict[str, Any] = {}
     diverged = None
     with warnings.catch_warnings():
@@ -108,6 +94,29 @@ def build_predictor(
     )
     mean, std = task.statistics()
     return GraphPredictor(model, task.num_classes, mean, std, options.lr)
+
+
+def _trainer(
+    options: CompareOptions, folder: Path, callbacks: list[Callback]
+) -> Trainer:
+    # In a file, not on a terminal, a bar would leave nothing but noise.
+    bar = [RichProgressBar()] if Console().is_terminal else []
+    return Trainer(
+        accelerator=options.accelerator,
+        devices=options.devices,
+        num_nodes=options.num_nodes,
+        max_epochs=options.epochs,
+        gradient_clip_val=1.0,
+        # Some aggregations (PyG's equilibrium) differentiate in their forward.
+        inference_mode=False,
+        # Every rank validates and tests on all graphs: padding would count some twice.
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        logger=CSVLogger(folder, name="log"),
+        enable_model_summary=False,
+        callbacks=[*callbacks, *bar],
+        enable_progress_bar=bool(bar),
+    )
 
 
 def _checkpoints(
