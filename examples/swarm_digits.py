@@ -170,15 +170,16 @@ def make_task(config: Config, size: int) -> Task:
     if config.smoke:
         train, test = train[: 3 * config.batch_size], test[:20]
     per_epoch = len(train) // config.batch_size
+
+    def shuffled(epoch: int) -> DataLoader:
+        order = torch.randperm(
+            len(train), generator=torch.Generator().manual_seed(epoch)
+        )
+        return DataLoader(train[order], config.batch_size, drop_last=True)
+
     return Task(
         loss,
-        lambda epoch: DataLoader(
-            train,
-            config.batch_size,
-            shuffle=True,
-            drop_last=True,
-            generator=torch.Generator().manual_seed(epoch),
-        ),
+        shuffled,
         DataLoader(test, batch_size=50),
         max(1, config.steps // per_epoch),
         schedule=lambda spent: 0.5 * (1 + cos(pi * spent)),

@@ -28,11 +28,11 @@ class Task:
 
     Attributes:
         loss: Maps a network and a batch to what is reported; ``'loss'`` is minimised.
-        train: The training batches of an epoch, by its number.
+        train: The training batches of an epoch, by its number: the same whenever they
+            are asked for or gone through, or a resumed run would differ.
         val: The batches that the learning curve and the final numbers come from.
         num_epochs: How often ``train`` is asked.
         schedule: The factor of the learning rate, by the share of the budget spent.
-        batch_size: How many sets a batch averages over.
     """
 
     loss: Loss
@@ -133,23 +133,29 @@ def fit(
     lightning.seed_everything(seed, verbose=False)
     module = _Module(make(), task, learning_rate)
     curve, timer = _Curve(), Timer()
+    last = ModelCheckpoint(
+        folder,
+        filename="last",
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
     trainer = lightning.Trainer(
         max_epochs=task.num_epochs,
         gradient_clip_val=1.0,
-        callbacks=[curve, timer, ModelCheckpoint(folder, save_last=True)],
+        callbacks=[curve, timer, last],
         default_root_dir=folder,
         logger=False,
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
         enable_model_summary=False,
     )
-    last = folder / "last.ckpt"
+    path = folder / "last.ckpt"
     with warnings.catch_warnings():
         # Batches are made in microseconds; workers would only compete for the cores.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*Checkpoint directory.*")
         warnings.filterwarnings("ignore", ".*LeafSpec.*")
         trainer.fit(
-            module, datamodule=_Loaders(task), ckpt_path=last if last.exists() else None
+            module, datamodule=_Loaders(task), ckpt_path=path if path.exists() else None
         )
     return Fitted(module.network.eval(), curve.rows, timer.time_elapsed("train"))

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import datetime
+import io
 import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
-import torch_geometric
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-import pyg_setops
 from pyg_setops.datasets.cache import atomic_path
+from pyg_setops.training.report import versions
+from pyg_setops.training.store import write_text
 
 
 def open_folder(config: Any) -> Path:
@@ -45,7 +46,7 @@ def open_folder(config: Any) -> Path:
             f"{folder} holds a run of another configuration, {known.read_text()}; "
             "remove it or choose another --output"
         )
-    known.write_text(settings)
+    write_text(known, settings)
     return folder
 
 
@@ -75,10 +76,10 @@ class Report:
         for row in self.rows:
             table.add_row(*row)
         Console().print(table)
-        with atomic_path(folder / "results.csv") as path, open(path, "w") as file:
-            csv.writer(file).writerows([self.columns, *self.rows])
-        with atomic_path(folder / "results.md") as path:
-            path.write_text(self.markdown())
+        cells = io.StringIO()
+        csv.writer(cells, lineterminator="\n").writerows([self.columns, *self.rows])
+        write_text(folder / "results.csv", cells.getvalue())
+        write_text(folder / "results.md", self.markdown())
 
     def markdown(self) -> str:
         """The table and its notes in Markdown."""
@@ -96,11 +97,8 @@ class Report:
 
 def _circumstances() -> str:
     device = "GPU" if torch.cuda.is_available() else "CPU"
-    return (
-        f"{datetime.date.today()}, {device}, {torch.get_num_threads()} thread(s); "
-        f"pyg_setops {pyg_setops.__version__}, torch {torch.__version__}, "
-        f"torch_geometric {torch_geometric.__version__}."
-    )
+    packages = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return f"{date.today()}, {device}, {torch.get_num_threads()} thread(s); {packages}."
 
 
 def save_figure(figure: Figure, path: Path) -> None:
