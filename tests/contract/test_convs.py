@@ -70,6 +70,7 @@ def test_order_of_edges_does_not_matter(operator: Operator, x, edge_index):
 
 
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks are implicitly disabled")
 def test_every_form_of_adjacency_gives_the_same(operator: Operator, x, edge_index):
     conv = operator.example(CHANNELS).double()
     expected = conv(x, edge_index)
