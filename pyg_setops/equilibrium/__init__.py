@@ -7,6 +7,15 @@ differentiated is in ``solvers/``; the face that PyG sees is ``aggr/equilibrium.
 from .convex import ConvexEnergy
 from .energy import Energy
 from .module import ModuleEnergy
+from .residual import ResNetEnergy
 from .resolver import resolve_energy
+from .squared import SquaredResidualEnergy
 
-__all__ = classes = ["ConvexEnergy", "Energy", "ModuleEnergy", "resolve_energy"]
+__all__ = classes = [
+    "ConvexEnergy",
+    "Energy",
+    "ModuleEnergy",
+    "ResNetEnergy",
+    "SquaredResidualEnergy",
+    "resolve_energy",
+]
