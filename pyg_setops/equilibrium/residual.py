@@ -67,13 +67,14 @@ class ResNetPotential(torch.nn.Module):
     @property
     def linears(self) -> list[Linear]:
         r"""The maps :math:`A_0, \dots, A_{L-1}` and :math:`w`."""
-        *hidden, last = cast(list[Any], list(self.layers))
-        return [*[layer[0] for layer in hidden], last]
+        hidden: list[Any] = list(self.layers[:-1])
+        return [*[layer[0] for layer in hidden], cast(Linear, self.layers[-1])]
 
     @property
     def norms(self) -> list[LayerNorm]:
         """The norms of the hidden layers."""
-        return [layer[1] for layer in cast(list[Any], list(self.layers[:-1]))]
+        hidden: list[Any] = list(self.layers[:-1])
+        return [layer[1] for layer in hidden]
 
     @property
     def skips(self) -> list[Linear]:
