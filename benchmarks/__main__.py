@@ -29,9 +29,10 @@ def main(
     if unknown:
         raise SystemExit(f"no benchmark {sorted(unknown)}; there are {sorted(names)}")
     for name in sorted(only or names):
-        tables = import_module(f".bench_{name}", __package__).run(quick)
-        for table in tables:
+        tables = []
+        for table in import_module(f".bench_{name}", __package__).run(quick):
             print(table.markdown(), flush=True, end="\n\n")
+            tables.append(table)
         if not quick:
             write(name, tables, f"python -m benchmarks --only {name}", output)
 

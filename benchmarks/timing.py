@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from random import Random
 from statistics import median
 
 import torch
@@ -45,17 +46,17 @@ def one_thread() -> Iterator[None]:
 def interleave(candidates: dict[str, Run], rounds: int = 15, warmup: int = 2) -> Times:
     """Runs all candidates once a round, so that they meet the same machine.
 
-    Each round begins with another candidate: who follows whom, on caches that the
-    one before left, must not favour anyone.
+    Every round has an order of its own: a candidate that always followed the same
+    one would always find its inputs in cache, or never.
     """
     times: dict[str, list[float]] = {name: [] for name in candidates}
+    order, shuffle = list(candidates), Random(0).shuffle
     with one_thread():
         for number in range(-warmup, rounds):
-            first = number % len(candidates)
-            order = list(candidates.items())
-            for name, run in order[first:] + order[:first]:
+            shuffle(order)
+            for name in order:
                 start = time.perf_counter()
-                run()
+                candidates[name]()
                 elapsed = time.perf_counter() - start
                 if number >= 0:
                     times[name].append(elapsed)
