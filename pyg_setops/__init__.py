@@ -1,7 +1,8 @@
 """Learnable set functions for PyTorch Geometric, on ragged batches."""
 
+from .registry import register, unregister
 from .swarm import SwarmLayer
 
 __version__ = "0.1.0"
 
-__all__ = ["SwarmLayer"]
+__all__ = ["SwarmLayer", "register", "unregister"]

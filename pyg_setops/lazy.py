@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any, cast
 
 import torch
@@ -48,8 +49,9 @@ class LazyChannels(torch.nn.Module):
         # Only the names of the parameters are wanted; any width gives them.
         with torch.device("meta"):
             self.build(1)
-        for name, _ in list(self.named_parameters()):
-            self._set_parameter(name, UninitializedParameter())
+        for name, parameter in list(self.named_parameters()):
+            if parameter.is_meta:
+                self._set_parameter(name, UninitializedParameter())
 
     def see(self, x: Tensor) -> None:
         """Takes the width of ``x`` if it is the first input; else checks it.
@@ -71,13 +73,15 @@ class LazyChannels(torch.nn.Module):
     @torch.no_grad()
     def initialize(self, in_channels: int) -> None:
         """Gives every parameter its shape and first value, in place."""
-        shapeless = dict(self.named_parameters())
+        shapeless = {name: p for name, p in self.named_parameters() if is_lazy(p)}
         like = next(iter(shapeless.values()))
         with torch.device(like.device):
             self.build(in_channels)
         self.in_channels = in_channels
         self.to(like.dtype).train(self.training)  # submodules are new
         for name, fresh in list(self.named_parameters()):
+            if name not in shapeless or is_lazy(fresh):
+                continue
             parameter = cast(UninitializedParameter, shapeless[name])
             parameter.materialize(fresh.shape)
             self._set_parameter(name, parameter)
@@ -92,9 +96,10 @@ class LazyChannels(torch.nn.Module):
         if self.in_channels != -1:
             return super().state_dict(*args, **kwargs)
         state = kwargs.get("destination")
-        state = {} if state is None else state
+        state = OrderedDict() if state is None else state
         prefix = kwargs.get("prefix", "")
-        state.update({prefix + name: p for name, p in self.named_parameters()})
+        for named in (self.named_parameters(), self.named_buffers()):
+            state.update({prefix + name: tensor for name, tensor in named})
         return state
 
     def _load_from_state_dict(
