@@ -5,33 +5,42 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class History(Callback):
-    """Records each epoch, and what an exact continuation needs.
+    """Records each epoch, and makes an interrupted training go on as if it were not.
 
-    It is saved in every checkpoint, so that a resumed run goes on with the whole
-    record and with the random state that it would have had.
+    The record is saved in every checkpoint. Every epoch begins with a random state of
+    its own, so that a resumed run draws what it would have drawn.
+
+    Args:
+        seed: The seed of the run.
 
     Attributes:
         rows: For each epoch, its number, the training loss, the validation metric,
             and the seconds spent on training steps (validation excluded).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int):
+        self.seed = seed
         self.rows: list[dict[str, float]] = []
-        self._random_state: torch.Tensor | None = None
         self._start = 0.0
         self._seconds = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Starts the clock, and goes on from the random state of the checkpoint."""
-        if self._random_state is not None:
-            torch.set_rng_state(self._random_state)
-            self._random_state = None
+        """Starts the clock."""
         self._start = time.perf_counter()
+
+    def on_train_batch_start(
+        self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Sets the random state, once the loaders have drawn theirs."""
+        if batch_idx == 0:
+            words = [self.seed, trainer.current_epoch, trainer.global_rank]
+            torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
 
     def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Stops the clock: Lightning validates before the epoch ends."""
@@ -51,9 +60,8 @@ class History(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"rows": self.rows, "random_state": torch.get_rng_state()}
+        return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up the record of a checkpoint."""
         self.rows = state_dict["rows"]
-        self._random_state = state_dict["random_state"]

@@ -24,14 +24,19 @@ def parse_named_call(text: str) -> tuple[str, dict[str, Any]]:
     name, _, arguments = text.partition(":")
     try:
         call = ast.parse(f"f({arguments})", mode="eval").body
-        if not isinstance(call, ast.Call) or call.args:
-            raise ValueError("every argument needs a name")
-        keywords = {str(word.arg): _value(word.value) for word in call.keywords}
+        return name, _arguments(call)
     except (SyntaxError, ValueError) as error:
         raise ValueError(
             f"expected 'name:key=value,key=value', got {text!r} ({error})"
         ) from error
-    return name, keywords
+
+
+def _arguments(call: ast.expr) -> dict[str, Any]:
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        raise ValueError("brackets do not match")
+    if call.args or any(word.arg is None for word in call.keywords):
+        raise ValueError("every argument needs a name")
+    return {str(word.arg): _value(word.value) for word in call.keywords}
 
 
 def _value(node: ast.expr) -> Any:

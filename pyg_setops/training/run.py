@@ -47,7 +47,7 @@ def train_run(
     predictor = build_predictor(options, task, aggr)
     data = GraphData(task, options.batch_size, seed)
     memory = saved_bytes(predictor, next(iter(data.train_dataloader())))
-    history = History()
+    history = History(seed)
     best, last = _checkpoints(folder, task)
     trainer = _trainer(options, folder, [*callbacks, history, best, last])
     metrics: dict[str, Any] = {}
@@ -166,10 +166,11 @@ def _test(
 
 
 def _silence_lightning() -> None:
-    """Hides advice that does not apply: the graphs are in memory, in one process."""
+    """Hides advice that does not apply: the graphs are in memory, epochs are logged."""
     for message in (
         ".*does not have many workers.*",
         ".*exists and is not empty.*",
+        ".*smaller than the logging interval.*",
         # Of Lightning's own use of torch.
         ".*isinstance.treespec, LeafSpec.*",
     ):

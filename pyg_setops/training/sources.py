@@ -12,7 +12,6 @@ import torch
 import torch_geometric.datasets
 from torch_geometric import get_home_dir
 from torch_geometric.data import Data, Dataset
-from torch_geometric.io import fs
 
 from ..datasets import QM9
 from ..datasets.qm9_raw.targets import ENERGIES, find_target
@@ -49,14 +48,15 @@ def open_source(data: str, target: str | None = None) -> Source:
     Args:
         data: ``qm9``, the name of a PyG data set, either with arguments
             (``qm9:variant=full``, ``TUDataset:name=MUTAG``), or the path of a list of
-            graphs saved by :func:`torch.save`.
+            graphs saved by :func:`torch.save`, which must come from a trusted source,
+            as loading it can run code.
         target: A target's name (QM9) or its column in ``y`` (default: ``homo``, 0).
 
     Raises:
         ValueError: If there is no such data set or target.
     """
     if Path(data).is_file():
-        graphs = fs.torch_load(data)
+        graphs = torch.load(data, weights_only=False)
         return _randomly_split(Path(data).name, graphs, target)
     name, arguments = parse_named_call(data)
     if name.lower() == "qm9":

@@ -150,9 +150,7 @@ def _ready(graph: Data, source: Source, radius: RadiusEdges) -> Data:
         ready.pos = graph.pos
         return radius(ready)
     edges = sort_edge_index(graph.edge_index, graph.edge_attr, sort_by_row=False)
-    ready.edge_index, ready.edge_attr = (
-        edges if graph.edge_attr is not None else (edges, None)
-    )
+    ready.edge_index, ready.edge_attr = edges
     return ready
 
 
