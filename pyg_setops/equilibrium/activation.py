@@ -31,9 +31,9 @@ class PlainActivation(NamedTuple):
     def of(cls, layer: Layer, h: Tensor, y: Tensor, sets: SetIndex) -> PlainActivation:
         """The activation of ``layer`` on ``h``."""
         a = layer.main(h, y, sets)
-        variance, mean = torch.var_mean(a, -1, correction=0, keepdim=True)
-        scale = (variance + EPS).rsqrt()
-        normal = (a - mean) * scale
+        centred = a - a.mean(-1, keepdim=True)
+        scale = (centred.square().mean(-1, keepdim=True) + EPS).rsqrt()
+        normal = centred * scale
         t = (layer.gamma * normal + layer.beta).tanh()
         return cls(t, normal, scale, layer)
 
