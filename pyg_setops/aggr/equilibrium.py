@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -329,5 +329,4 @@ def _measured(result: SolveResult, objective: Objective) -> SolveResult:
 
 
 def _detached(result: SolveResult) -> SolveResult:
-    values = {f.name: getattr(result, f.name).detach() for f in fields(result)}
-    return SolveResult(**values)
+    return replace(result, y=result.y.detach())

@@ -7,13 +7,13 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 from torch.nn import Linear, Parameter
-from torch.nn.functional import softplus
+from torch.nn.functional import linear, softplus
 
 from ..ragged import SetIndex, gather, segment_sum
 from ..ragged.precision import accumulator
 from ..solvers import HessianProduct, Objective
 from .energy import Energy
-from .sigmoid_sums import Layout, lay_out, sigmoid_moments, sigmoid_sums
+from .sigmoid_sums import lay_out, sigmoid_moments
 
 Scale = Literal["mean", "sum", "log"]
 
@@ -27,7 +27,7 @@ class ConvexEnergy(Energy):
     .. math::
         E(y) = s_n \sum_i \Big[ \sum_k a_k\,\mathrm{softplus}(w_k h_i + u_k y + c_k)
         - (V x_i)^\top y \Big] + \frac{\lambda}{2} \lVert y \rVert^2, \qquad
-        h_i = \tanh(A x_i + b),
+        h_i = \sigma(A x_i + b),
 
     with :math:`a_k, \lambda > 0`. Its Hessian
     :math:`U^\top \mathrm{diag}(a\, d)\, U + \lambda I` costs nothing per element once
@@ -65,17 +65,17 @@ class ConvexEnergy(Energy):
         hidden = 2 * out_channels if hidden_channels is None else hidden_channels
         lift = max(16, in_channels) if lift_channels is None else lift_channels
         self.lin_lift = Linear(in_channels, lift)
-        self.lin_x = Linear(lift, hidden)
+        self.lin_x = Linear(lift, hidden, bias=False)
         self.lin_out = Linear(in_channels, out_channels, bias=False)
-        self.lin_y = Linear(out_channels, hidden, bias=False)
+        self.lin_y = Linear(out_channels, hidden)
         self.raw_amplitude = Parameter(torch.empty(hidden))
         self.raw_curvature = Parameter(torch.empty(1))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draws all weights anew."""
-        for linear in (self.lin_lift, self.lin_x, self.lin_out):
-            linear.reset_parameters()
+        for layer in (self.lin_lift, self.lin_x, self.lin_out, self.lin_y):
+            layer.reset_parameters()
         torch.nn.init.normal_(self.lin_y.weight, std=self.out_channels**-0.5)
         torch.nn.init.zeros_(self.raw_amplitude)
         torch.nn.init.zeros_(self.raw_curvature)
@@ -96,57 +96,63 @@ class ConvexObjective(Objective):
 
     def __init__(self, energy: ConvexEnergy, x: Tensor, sets: SetIndex):
         dtype = accumulator(x.dtype)
-        weight = energy.lin_y.weight.to(dtype)
-        self.y_weight = weight
-        self.amplitude = softplus(energy.raw_amplitude.to(dtype))
-        self.curvature_floor = (
-            softplus(energy.raw_curvature.to(dtype)) + LEAST_CURVATURE
-        )
-        self.scale = _scale(energy.scale, sets.sizes[:, None].to(dtype))
-        total = segment_sum(x.to(dtype), sets) * self.scale
-        self.linear = (total @ energy.lin_out.weight.to(dtype).t()).to(dtype)
-        self.layout: Layout = lay_out(sets, weight.size(0) * weight.element_size())
-        if self.layout.order is not None:
-            x = x[self.layout.order]
-        self.p = energy.lin_x(energy.lin_lift(x).tanh()).to(dtype)
+        self._y_weight = energy.lin_y.weight.to(dtype)
+        self._y_bias = energy.lin_y.bias.to(dtype)
+        self._amplitude = softplus(energy.raw_amplitude.to(dtype))
+        ridge = softplus(energy.raw_curvature.to(dtype))
+        self._ridge = ridge + LEAST_CURVATURE
+        self._layout = lay_out(sets, self._y_bias.nbytes)
+        if self._layout.order is not None:
+            x = x[self._layout.order]
+        self._occupied = sets.sizes > 0
+        self._scale = _scale(energy.scale, sets.sizes[:, None].to(dtype))
+        total = segment_sum(x.to(dtype), self._layout.sets) * self._scale
+        # Autocast reaches here, and shall reach the products only.
+        self._linear = energy.lin_out(total.to(x.dtype)).to(dtype)
+        self._p = energy.lin_x(energy.lin_lift(x).sigmoid_()).to(dtype)
 
     def start(self) -> Tensor:
         """Zeros, ``[B, Y]``."""
-        return torch.zeros_like(self.linear)
+        return torch.zeros_like(self._linear)
 
     @property
     def occupied(self) -> Tensor:
         """Which sets have elements, ``[B]``."""
-        return self.layout.sets.sizes > 0
+        return self._occupied
 
     def value(self, y: Tensor) -> Tensor:
         """The energy of each set, ``[B]``."""
-        sets = self.layout.sets
-        units = segment_sum(softplus(self.p + gather(self._shift(y), sets)), sets)
-        data = (units * self.scale) @ self.amplitude - (self.linear * y).sum(1)
-        return data + self.curvature_floor / 2 * y.square().sum(1)
+        sets = self._layout.sets
+        units = softplus(self._p + gather(self._shift(y), sets))
+        data = (segment_sum(units, sets) * self._scale) @ self._amplitude
+        return data - (self._linear * y).sum(1) + self._ridge / 2 * y.square().sum(1)
 
     def grad(self, y: Tensor) -> Tensor:
         """The gradient in ``y``, ``[B, Y]``."""
-        return self._grad(y, sigmoid_sums(self.p, self._shift(y), self.layout))
+        total, _ = sigmoid_moments(
+            self._p, self._shift(y), self._layout, with_slope=False
+        )
+        return self._grad(y, total)
 
     def curvature(self, y: Tensor) -> tuple[Tensor, HessianProduct]:
         """The gradient, and the product of each set's Hessian with a vector."""
-        total, slope = sigmoid_moments(self.p, self._shift(y), self.layout)
-        weight, floor = self.y_weight, self.curvature_floor
-        diagonal = self.amplitude * self.scale * slope
+        total, slope = sigmoid_moments(self._p, self._shift(y), self._layout)
+        with torch.no_grad():
+            diagonal = self._amplitude * self._scale * slope
 
         def product(v: Tensor) -> Tensor:
-            return (v @ weight.t() * diagonal) @ weight + floor * v
+            units = (v @ self._y_weight.t()).mul_(diagonal)
+            return (units @ self._y_weight).addcmul_(self._ridge, v)
 
         return self._grad(y, total), product
 
     def _shift(self, y: Tensor) -> Tensor:
-        return y @ self.y_weight.t()
+        return linear(y, self._y_weight, self._y_bias)
 
     def _grad(self, y: Tensor, total: Tensor) -> Tensor:
-        data = (self.amplitude * self.scale * total) @ self.y_weight
-        return data - self.linear + self.curvature_floor * y
+        # In this order, what is kept for backward is one row per set.
+        weight = self._amplitude[:, None] * self._y_weight
+        return (self._scale * total) @ weight - self._linear + self._ridge * y
 
 
 def _scale(scale: Scale, sizes: Tensor) -> Tensor:

@@ -50,68 +50,80 @@ def lay_out(sets: SetIndex, row_bytes: int) -> Layout:
     return Layout(grouped.sets, grouped.order, grouped.groups)
 
 
-def sigmoid_sums(p: Tensor, c: Tensor, layout: Layout) -> Tensor:
-    """Computes :math:`m`, differentiable to any order.
+def sigmoid_moments(
+    p: Tensor, c: Tensor, layout: Layout, with_slope: bool = True
+) -> tuple[Tensor, Tensor | None]:
+    """Computes :math:`m`, differentiable to any order, and :math:`d`, a constant.
 
     Args:
         p: Elements ``[N, H]``, in the layout's order.
         c: Sets ``[B, H]``.
         layout: The layout.
+        with_slope: Whether :math:`d` is wanted.
 
     Returns:
-        Sets ``[B, H]``, zero where empty.
+        Two tensors ``[B, H]``, zero where empty.
     """
-    if layout.groups is None:
-        return segment_sum(torch.sigmoid(p + gather(c, layout.sets)), layout.sets)
-    return _SigmoidSums.apply(p, c, layout)
+    if layout.groups is not None:
+        return _SigmoidMoments.apply(p, c, layout, with_slope)
+    sigma = torch.sigmoid(p + gather(c, layout.sets))
+    slope = None
+    if with_slope:
+        constant = sigma.detach()
+        slope = segment_sum(constant * (1 - constant), layout.sets)
+    return segment_sum(sigma, layout.sets), slope
 
 
-def sigmoid_moments(p: Tensor, c: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
-    """Computes :math:`m` and :math:`d`; see :func:`sigmoid_sums`."""
-    if layout.groups is None:
-        sigma = torch.sigmoid(p + gather(c, layout.sets))
-        slope = segment_sum(sigma * (1 - sigma), layout.sets)
-        return segment_sum(sigma, layout.sets), slope
-    total, squares = torch.zeros_like(c), torch.zeros_like(c)
-    for numbers, _, sigma in _sigmoids(p, c, layout.groups):
-        total[numbers] = sigma.sum(1)
-        squares[numbers] = sigma.square_().sum(1)
-    return total, total - squares
-
-
-class _SigmoidSums(torch.autograd.Function):
+class _SigmoidMoments(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, p: Tensor, c: Tensor, layout: Layout) -> Tensor:
+    def forward(
+        ctx: Any, p: Tensor, c: Tensor, layout: Layout, with_slope: bool
+    ) -> tuple[Tensor, Tensor | None]:
         ctx.save_for_backward(p, c)
         ctx.layout = layout
+        ctx.set_materialize_grads(False)
         assert layout.groups is not None
         total = torch.zeros_like(c)
+        slope = torch.zeros_like(c) if with_slope else None
         for numbers, _, sigma in _sigmoids(p, c, layout.groups):
-            total[numbers] = sigma.sum(1)
-        return total
+            sums = sigma.sum(1)
+            total[numbers] = sums
+            if slope is not None:
+                slope[numbers] = sums - sigma.square_().sum(1)
+        if slope is not None:
+            ctx.mark_non_differentiable(slope)
+        return total, slope
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         p, c = ctx.saved_tensors
-        (grad,) = grads
-        sets = ctx.layout.sets
+        grad, sets = grads[0], ctx.layout.sets
+        if grad is None:
+            return None, None, None, None
         if torch.is_grad_enabled():
             sigma = torch.sigmoid(p + gather(c, sets))
             grad_p = sigma * (1 - sigma) * gather(grad, sets)
-            return grad_p, segment_sum(grad_p, sets), None
+            return grad_p, segment_sum(grad_p, sets), None, None
         grad_p, grad_c = torch.empty_like(p), torch.zeros_like(c)
         for numbers, rows, sigma in _sigmoids(p, c, ctx.layout.groups):
             slope = torch.addcmul(sigma, sigma, sigma, value=-1, out=sigma)
             out = grad_p[rows].view_as(slope)
             torch.mul(slope, grad[numbers][:, None], out=out)
             grad_c[numbers] = out.sum(1)
-        return grad_p, grad_c, None
+        return grad_p, grad_c, None, None
 
 
 def _sigmoids(
     p: Tensor, c: Tensor, groups: list[SizeGroup]
 ) -> Iterator[tuple[Tensor, slice, Tensor]]:
-    """``(sets, rows, sigmoids [G, size, H])`` of each group, free to be overwritten."""
+    """``(sets, rows, sigmoids [G, size, H])`` of each group, free to be overwritten.
+
+    All in one buffer: fresh memory would cost as much as the sigmoids.
+    """
+    largest = max((group.rows.stop - group.rows.start for group in groups), default=0)
+    buffer = p.new_empty(largest, p.size(1))
     for group in groups:
-        shifted = group.view(p) + c[group.numbers][:, None]
-        yield group.numbers, group.rows, shifted.sigmoid_()
+        elements = group.view(p)
+        sigma = buffer[: group.rows.stop - group.rows.start].view_as(elements)
+        torch.add(elements, c[group.numbers][:, None], out=sigma)
+        yield group.numbers, group.rows, sigma.sigmoid_()

@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..ragged.eager import is_eager
 from .linear import (
+    STEP_TOLERANCE,
+    attainable,
     conjugate_gradients,
     differentiable,
     solve_positive,
@@ -74,8 +77,8 @@ class OneStep(Adjoint):
         """Solves without a graph, then takes the step."""
         with torch.no_grad():
             result = solver(objective)
-        step = self.step_size * _masked(objective.grad(result.y), _regular(result))
-        return _finish(result, result.y - step)
+        grad = torch.where(_regular(result), objective.grad(result.y), 0)
+        return _finish(result, result.y - self.step_size * grad)
 
 
 @dataclass(frozen=True)
@@ -110,22 +113,25 @@ class Implicit(Adjoint):
         """Solves without a graph, then attaches the derivatives."""
         with torch.no_grad():
             result = solver(objective)
-        if objective.has_curvature:
-            return self._polish(result, objective)
-        return self._attach(result, objective) if torch.is_grad_enabled() else result
+        if not torch.is_grad_enabled():
+            return _finish(result, result.y)
+        attach = self._polish if objective.has_curvature else self._attach
+        return _finish(result, attach(result, objective))
 
-    def _polish(self, result: SolveResult, objective: Objective) -> SolveResult:
+    def _polish(self, result: SolveResult, objective: Objective) -> Tensor:
         y, regular = result.y, _regular(result)
-        with torch.no_grad():
-            _, product = objective.curvature(y)
-        tol = torch.finfo(y.dtype).eps ** 0.75
-        inverse = partial(solve_positive, product, tol=tol)
-        for _ in range(self.order):
-            grad = _masked(objective.grad(y), regular)
-            y = y - (differentiable(inverse, grad) if is_eager() else inverse(grad))
-        return _finish(result, y)
+        grad, product = objective.curvature(y)
+        step = partial(solve_positive, product, tol=STEP_TOLERANCE)
+        exact = partial(solve_positive, product, tol=attainable(y.dtype))
+        for number in range(self.order):
+            if number > 0:
+                y = _higher_order(y)
+                grad = objective.grad(y)
+            right = torch.where(regular, grad, 0)
+            y = y - (differentiable(step, right, exact) if is_eager() else step(right))
+        return y
 
-    def _attach(self, result: SolveResult, objective: Objective) -> SolveResult:
+    def _attach(self, result: SolveResult, objective: Objective) -> Tensor:
         regular = _regular(result)
         at = result.y.detach().requires_grad_()
         grad_at = objective.grad(at)
@@ -134,15 +140,37 @@ class Implicit(Adjoint):
             return torch.autograd.grad(grad_at, at, v, retain_graph=True)[0]
 
         def inverse(v: Tensor) -> Tensor:
-            return _solve_or_step(product, _masked(v, regular), result.status)
+            return _solve_or_step(product, torch.where(regular, v, 0), result.status)
 
-        grad = _masked(objective.grad(result.y), regular)
-        return _finish(result, result.y - differentiable(inverse, grad - grad.detach()))
+        grad = torch.where(regular, objective.grad(result.y), 0)
+        return result.y - differentiable(inverse, grad - grad.detach(), inverse)
+
+
+def _higher_order(y: Tensor) -> Tensor:
+    """``y``, for second and higher derivatives; constant for a first one.
+
+    That is exact without the steps before the last.
+    """
+    return _HigherOrder.apply(y) if is_eager() else y
+
+
+class _HigherOrder(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, y: Tensor) -> Tensor:
+        ctx.set_materialize_grads(False)
+        ctx.differentiated = False
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor | None:
+        # A second derivative comes back here through the graph of the first.
+        ctx.differentiated |= torch.is_grad_enabled()
+        return grads[0] if ctx.differentiated else None
 
 
 def _solve_or_step(product: HessianProduct, v: Tensor, status: Tensor) -> Tensor:
-    tol = torch.finfo(v.dtype).eps ** 0.75
-    found = conjugate_gradients(product, v, tol, max_steps=4 * v.size(1))
+    tol, max_steps = attainable(v.dtype), 4 * v.size(1)
+    found = conjugate_gradients(product, v, tol, max_steps)
     status.masked_fill_(found.indefinite, int(Status.INDEFINITE))
     return torch.where(found.indefinite[:, None], OneStep.step_size * v, found.z)
 
@@ -151,10 +179,6 @@ def _regular(result: SolveResult) -> Tensor:
     """Which rows have a minimum that can be differentiated, ``[B, 1]``."""
     broken = result.status == int(Status.NONFINITE)
     return ~(broken | (result.status == int(Status.EMPTY)))[:, None]
-
-
-def _masked(grad: Tensor, regular: Tensor) -> Tensor:
-    return torch.where(regular, grad, 0)
 
 
 def _finish(result: SolveResult, y: Tensor) -> SolveResult:

@@ -12,6 +12,9 @@ from torch import Tensor
 from ..ragged.eager import is_eager
 from .objective import HessianProduct
 
+# Of a system whose solution is a step, to be followed by others.
+STEP_TOLERANCE = 1e-3
+
 LinearMap = Callable[[Tensor], Tensor]
 
 
@@ -30,6 +33,11 @@ class LinearSolution:
     indefinite: Tensor
 
 
+def attainable(dtype: torch.dtype) -> float:
+    """The relative tolerance that rounding leaves within reach, with a margin."""
+    return torch.finfo(dtype).eps ** 0.75
+
+
 def conjugate_gradients(
     product: HessianProduct, v: Tensor, tol: float, max_steps: int
 ) -> LinearSolution:
@@ -43,7 +51,7 @@ def conjugate_gradients(
         tol: The relative tolerance.
         max_steps: The largest number of steps.
     """
-    z, residual, direction = torch.zeros_like(v), v, v
+    z, residual, direction = torch.zeros_like(v), v.clone(), v
     square = _dot(v, v)
     goal = tol**2 * square
     active = square > goal
@@ -55,14 +63,13 @@ def conjugate_gradients(
         curvature = _dot(direction, image)
         indefinite = indefinite | (active & ~(curvature > 0))
         active = active & (curvature > 0)
-        # Rows that rest divide by 1, as 0 / 0 would spread to them.
-        length = square / torch.where(active, curvature, 1)
-        moving = active[:, None]
-        z = torch.where(moving, z + length[:, None] * direction, z)
-        residual = torch.where(moving, residual - length[:, None] * image, residual)
+        # Rows that rest go no length; they divide by 1, as 0 / 0 would be NaN.
+        length = torch.where(active, square / torch.where(active, curvature, 1), 0)
+        z.addcmul_(length[:, None], direction)
+        residual.addcmul_(length[:, None], image, value=-1)
         smaller = torch.where(active, _dot(residual, residual), square)
         turn = smaller / torch.where(active, square, 1)
-        direction = torch.where(moving, residual + turn[:, None] * direction, direction)
+        direction = torch.addcmul(residual, turn[:, None], direction)
         square = smaller
         active = active & (square > goal)
     return LinearSolution(z, square <= goal, indefinite)
@@ -96,32 +103,38 @@ def solve_positive(product: HessianProduct, v: Tensor, tol: float) -> Tensor:
 def solve_by_cholesky(product: HessianProduct, v: Tensor) -> Tensor:
     """Solves systems that are positive definite by factorising them.
 
-    A matrix that is not, or not finite, counts as the identity; its row does not
-    disturb others.
+    Differentiable in ``v``; the matrices are constants. One that is not positive
+    definite, or not finite, counts as the identity; its row does not disturb others.
     """
-    eye = torch.eye(v.size(1), dtype=v.dtype, device=v.device)
-    basis = eye[:, None].expand(-1, v.size(0), -1)
-    matrix = product(basis).transpose(0, 1)
-    matrix = torch.where(matrix.isfinite().all(-1, True).all(-2, True), matrix, eye)
-    factor, info = torch.linalg.cholesky_ex(matrix)
-    factor = torch.where((info == 0)[:, None, None], factor, eye)
+    with torch.no_grad():
+        eye = torch.eye(v.size(1), dtype=v.dtype, device=v.device)
+        matrix = product(eye[:, None].expand(-1, v.size(0), -1)).transpose(0, 1)
+        finite = matrix.isfinite().flatten(1).all(1)[:, None, None]
+        factor, info = torch.linalg.cholesky_ex(torch.where(finite, matrix, eye))
+        factor = torch.where((info == 0)[:, None, None], factor, eye)
     return torch.cholesky_solve(v[..., None], factor).squeeze(-1)
 
 
-def differentiable(inverse: LinearMap, v: Tensor) -> Tensor:
-    """``inverse(v)`` for a constant symmetric map, which is its own adjoint."""
-    return _Symmetric.apply(v, inverse)
+def differentiable(inverse: LinearMap, v: Tensor, adjoint: LinearMap) -> Tensor:
+    """``inverse(v)`` for a constant symmetric map, whose adjoint is itself.
+
+    Args:
+        inverse: The map.
+        v: What it is applied to.
+        adjoint: The same map for the backward pass, as exact as derivatives must be.
+    """
+    return _Symmetric.apply(v, inverse, adjoint)
 
 
 class _Symmetric(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, v: Tensor, inverse: LinearMap) -> Tensor:
-        ctx.inverse = inverse
+    def forward(ctx: Any, v: Tensor, inverse: LinearMap, adjoint: LinearMap) -> Tensor:
+        ctx.adjoint = adjoint
         return inverse(v)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return _Symmetric.apply(grads[0], ctx.inverse), None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return _Symmetric.apply(grads[0], ctx.adjoint, ctx.adjoint), None, None
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
-from ..ragged.eager import is_eager
-from .linear import solve_positive
-from .objective import Objective
+from .linear import STEP_TOLERANCE, attainable, solve_positive
+from .loop import repeat
+from .objective import HessianProduct, Objective
 from .result import SolveResult
 from .solver import Solver, classify
 
-# Of the systems: enough for a step that is to be followed by others.
-STEP_TOLERANCE = 1e-3
 SHORTEST_STEP = 2.0**-10
 
 
@@ -23,12 +22,14 @@ class Newton(Solver):
     Each step evaluates gradient and curvature once, at a trial point. A row whose
     gradient has become shorter moves there and begins again with :math:`t = 1`; any
     other stays and halves its :math:`t`. So every row descends in
-    :math:`\lVert g \rVert`, at its own pace.
+    :math:`\lVert g \rVert`, at its own pace. One that is done takes the step that it
+    has prepared, without another evaluation.
 
     Args:
-        max_steps: The largest number of trial points. Compiled, all are taken.
+        max_steps: The largest number of trial points.
         tol: A row is done when :math:`\lVert g \rVert` is at most this, or this
-            fraction of the first :math:`\lVert g \rVert` where that exceeds 1.
+            fraction of the first :math:`\lVert g \rVert` where that exceeds 1;
+            ``None`` takes what the type allows, 6e-6 in float32.
 
     Cost:
         A step costs one :meth:`Objective.curvature` and some products with the
@@ -37,7 +38,7 @@ class Newton(Solver):
 
     needs_curvature: ClassVar[bool] = True
 
-    def __init__(self, max_steps: int = 16, tol: float = 1e-5):
+    def __init__(self, max_steps: int = 16, tol: float | None = None):
         super().__init__()
         self.max_steps = max_steps
         self.tol = tol
@@ -48,32 +49,50 @@ class Newton(Solver):
         y, occupied = objective.start(), objective.occupied
         grad, product = objective.curvature(y)
         norm = grad.norm(dim=1)
-        goal = self.tol * norm.clamp(min=1)
-        active = fresh = occupied & norm.isfinite() & (norm > goal)
-        direction, length = torch.zeros_like(y), torch.ones_like(norm)
-        num_steps = torch.zeros_like(norm, dtype=torch.long)
-        for _ in range(self.max_steps):
-            if is_eager() and not active.any():
-                break
-            right = torch.where(fresh[:, None], grad, 0)
-            newest = solve_positive(product, right, STEP_TOLERANCE)
-            direction = torch.where(fresh[:, None], newest, direction)
+        tol = attainable(y.dtype) if self.tol is None else self.tol
+        goal = tol * norm.clamp(min=1)
+        sound = occupied & norm.isfinite()
+        direction = _direction(product, grad, sound)
+        # A tensor, since compiled loops cannot take numbers from outside.
+        shortest = torch.full_like(norm, SHORTEST_STEP)
+
+        def step(
+            y: Tensor, norm: Tensor, direction: Tensor, length: Tensor, taken: Tensor
+        ) -> tuple[Tensor, ...]:
+            active = is_active(y, norm, direction, length, taken)
             trial = torch.where(active[:, None], y - length[:, None] * direction, y)
-            trial_grad, product = objective.curvature(trial)
-            trial_norm = trial_grad.norm(dim=1)
-            num_steps = num_steps + active
-            fresh = active & (trial_norm < norm)
-            y = torch.where(fresh[:, None], trial, y)
-            grad = torch.where(fresh[:, None], trial_grad, grad)
-            norm = torch.where(fresh, trial_norm, norm)
-            length = torch.where(fresh, 1, length / 2)
-            active = active & (norm > goal) & (length >= SHORTEST_STEP)
-            fresh = fresh & active
+            grad, product = objective.curvature(trial)
+            trial_norm = grad.norm(dim=1)
+            moved = active & (trial_norm < norm)
+            newest = _direction(product, grad, moved)
+            return (
+                torch.where(moved[:, None], trial, y),
+                torch.where(moved, trial_norm, norm),
+                torch.where(moved[:, None], newest, direction),
+                torch.where(moved, 1, torch.where(active, length / 2, length)),
+                taken + active,
+            )
+
+        def is_active(
+            y: Tensor, norm: Tensor, direction: Tensor, length: Tensor, taken: Tensor
+        ) -> Tensor:
+            return sound & (norm > goal) & (length >= shortest)
+
+        taken = torch.zeros_like(norm, dtype=torch.long)
+        state = (y, norm, direction, torch.ones_like(norm), taken)
+        state = repeat(step, state, is_active, self.max_steps)
+        y, norm, direction, length, taken = state
         converged = norm <= goal
-        stalled = ~converged & (length < SHORTEST_STEP)
-        status = classify(occupied, norm, converged, stalled)
-        return SolveResult(y, status, num_steps, norm)
+        status = classify(occupied, norm, converged, length < shortest)
+        # One more, as it is known already.
+        y = torch.where((sound & converged)[:, None], y - direction, y)
+        return SolveResult(y, status, taken, norm)
 
     def extra_repr(self) -> str:
         """The arguments."""
         return f"max_steps={self.max_steps}, tol={self.tol}"
+
+
+def _direction(product: HessianProduct, grad: Tensor, wanted: Tensor) -> Tensor:
+    right = torch.where(wanted[:, None], grad, 0)
+    return solve_positive(product, right, STEP_TOLERANCE)

@@ -41,7 +41,8 @@ class Objective(ABC):
     def curvature(self, y: Tensor) -> tuple[Tensor, HessianProduct]:
         """The gradient, and the product of each row's Hessian with a vector.
 
-        The product takes vectors ``[*, B, Y]`` with any leading dimensions.
+        The gradient is differentiable, the Hessian a constant. Its product takes
+        vectors ``[*, B, Y]`` with any leading dimensions.
 
         Raises:
             NotImplementedError: If :attr:`has_curvature` is false.

@@ -27,7 +27,8 @@ class SolveResult:
         y: The minimisers, ``[B, Y]``.
         status: A :class:`Status` for each row, ``[B]``.
         num_steps: The steps that each row took, ``[B]``.
-        residual: The norm of each row's gradient at ``y``, ``[B]``, detached.
+        residual: The norm of each row's gradient where it was last evaluated, at ``y``
+            or a step before, ``[B]``, detached.
     """
 
     y: Tensor
