@@ -24,7 +24,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import tyro
-from experiment import Fitted, Report, Task, fit, open_folder, save_figure
+from experiment import (
+    Fitted,
+    Report,
+    Task,
+    draw_curves,
+    fit,
+    open_folder,
+    save_figure,
+)
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.optimize import linear_sum_assignment
@@ -39,6 +47,8 @@ from pyg_setops import SwarmLayer
 from pyg_setops.datasets import GaussianMixtures
 from pyg_setops.models.set_networks import EquivariantDeepSets, InducedSetTransformer
 from pyg_setops.ragged import SetIndex, segment_outer
+
+Extent = tuple[float, float, float, float]
 
 NUM_LABELS = 10
 SIDE = 60  # of the grid of points that the pictures are shaded on
@@ -183,22 +193,31 @@ def draw(fits: dict[str, Fitted], test: GaussianMixtures) -> Figure:
             panels[name] = _ask(fitted.network, data, plane)
         for column, (name, (colour, confidence)) in enumerate(panels.items()):
             axes = figure.add_subplot(grid[row, column])
-            image = confidence.view(SIDE, SIDE)
-            axes.imshow(
-                image,
-                "gray",
-                vmin=-0.3,
-                vmax=1,
-                extent=extent,
-                origin="lower",
-                interpolation="bilinear",
-            )
-            axes.scatter(*data.pos.T, c=colour, cmap="tab10", vmin=0, vmax=9, s=5)
-            axes.set(xticks=[], yticks=[], xlim=extent[:2], ylim=extent[2:])
+            _panel(axes, data.pos, colour, confidence.view(SIDE, SIDE), extent)
             if row == 0:
                 axes.set_title(name)
-    _curves(figure.add_subplot(grid[:, -1]), fits, bayes(test)["loss"])
+    axes = figure.add_subplot(grid[:, -1])
+    draw_curves(axes, fits, "loss", {"Bayes": bayes(test)["loss"]})
+    axes.set(title="cross entropy, test sets", yscale="log")
     return figure
+
+
+def _panel(
+    axes: Axes, pos: Tensor, colour: Tensor, confidence: Tensor, extent: Extent
+) -> None:
+    """Points by colour on a plane that is the darker the less is certain."""
+    axes.imshow(
+        confidence,
+        "gray",
+        vmin=-0.3,
+        vmax=1,
+        extent=extent,
+        origin="lower",
+        interpolation="bilinear",
+    )
+    x, y = pos.T
+    axes.scatter(x, y, c=colour, cmap="tab10", vmin=0, vmax=9, s=5)
+    axes.set(xticks=[], yticks=[], xlim=extent[:2], ylim=extent[2:])
 
 
 def _examples(test: GaussianMixtures) -> list[int]:
@@ -207,14 +226,14 @@ def _examples(test: GaussianMixtures) -> list[int]:
     return [int(np.abs(counts - number).argmin()) for number in (4, 6, 8)]
 
 
-def _plane(pos: Tensor) -> tuple[Tensor, list[float]]:
+def _plane(pos: Tensor) -> tuple[Tensor, Extent]:
     """A square of grid points around all but the outermost points, and its extent."""
     low, high = pos.quantile(0.005, dim=0), pos.quantile(0.995, dim=0)
     middle, half = (low + high) / 2, (high - low).max() * 0.56
     ticks = torch.linspace(-1, 1, SIDE) * half
     y, x = torch.meshgrid(middle[1] + ticks, middle[0] + ticks, indexing="ij")
     x_ends, y_ends = (middle[:, None] + half * torch.tensor([-1, 1])).tolist()
-    return torch.stack([x.flatten(), y.flatten()], dim=1), [*x_ends, *y_ends]
+    return torch.stack([x.flatten(), y.flatten()], dim=1), (*x_ends, *y_ends)
 
 
 @torch.no_grad()
@@ -233,15 +252,6 @@ def _ask(network: Module, data: Data, plane: Tensor) -> tuple[Tensor, Tensor]:
     _, output = match(logits, data.y, torch.tensor([0, data.num_nodes]))
     # Columns in the order of the labels, so that colours mean the same everywhere.
     return logits[:, output[0]].argmax(dim=1), confidence
-
-
-def _curves(axes: Axes, fits: dict[str, Fitted], bound: float) -> None:
-    for name, fitted in fits.items():
-        steps = [row["step"] for row in fitted.curve]
-        axes.plot(steps, [row["loss"] for row in fitted.curve], label=name)
-    axes.axhline(bound, color="black", linestyle="--", label="Bayes")
-    axes.set(xlabel="step", title="cross entropy, test sets", yscale="log")
-    axes.legend()
 
 
 def main(config: Config) -> None:

@@ -26,8 +26,15 @@ from time import perf_counter
 import matplotlib.pyplot as plt
 import torch
 import tyro
-from experiment import Fitted, Report, Task, fit, open_folder, save_figure
-from matplotlib.axes import Axes
+from experiment import (
+    Fitted,
+    Report,
+    Task,
+    draw_curves,
+    fit,
+    open_folder,
+    save_figure,
+)
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.distributions import Categorical
@@ -250,7 +257,9 @@ def draw(fits: dict[int, dict[str, Fitted]], samples: dict[int, Tensor]) -> Figu
             axes = figure.add_subplot(grid[row, column])
             axes.imshow(_mosaic(images), "gray_r", vmin=0, vmax=LEVELS - 1)
             axes.set(xticks=[], yticks=[], title=f"{title}, {size} x {size}")
-        _curves(figure.add_subplot(grid[row, 2]), models, size)
+        axes = figure.add_subplot(grid[row, 2])
+        draw_curves(axes, models, "bits", {"histogram": histogram_bits(size)})
+        axes.set(title="bits per pixel, held-out digits")
     return figure
 
 
@@ -268,15 +277,6 @@ def _mosaic(images: Tensor) -> Tensor:
     padded = torch.nn.functional.pad(images, (1, 1, 1, 1))
     lines = padded.unflatten(0, (-1, CLASSES))
     return lines.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)
-
-
-def _curves(axes: Axes, models: dict[str, Fitted], size: int) -> None:
-    for name, fitted in models.items():
-        steps = [row["step"] for row in fitted.curve]
-        axes.plot(steps, [row["bits"] for row in fitted.curve], label=name)
-    axes.axhline(histogram_bits(size), color="0.5", linestyle=":", label="histogram")
-    axes.set(xlabel="step", title="bits per pixel, held-out digits")
-    axes.legend()
 
 
 def main(config: Config) -> None:

@@ -24,7 +24,15 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import torch
 import tyro
-from experiment import Fitted, Report, Task, fit, open_folder, save_figure
+from experiment import (
+    Fitted,
+    Report,
+    Task,
+    draw_curves,
+    fit,
+    open_folder,
+    save_figure,
+)
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
@@ -203,14 +211,17 @@ def draw(fits: dict[str, Fitted], test: GaussianMixtures) -> Figure:
             _ellipses(axes, fitted.network, test[row])
             if row == 0:
                 axes.set_title(name)
-    _curves(figure.add_subplot(grid[:, -1]), fits, oracle(test))
+    axes = figure.add_subplot(grid[:, -1])
+    draw_curves(axes, fits, "LL0", {"true parameters": oracle(test)})
+    axes.set(title="LL0 per point, test sets", ylim=(-3.2, -1.35))
     return figure
 
 
 @torch.no_grad()
 def _ellipses(axes: Axes, network: Module, data: Data) -> None:
     predicted = predict(network, Batch.from_data_list([data]))
-    axes.scatter(*data.pos.T, s=4, c="0.6")
+    x, y = data.pos.T
+    axes.scatter(x, y, s=4, c="0.6")
     colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
     clusters = zip(*[parameter[0] for parameter in predicted], colours, strict=False)
     for log_weight, mean, deviation, colour in clusters:
@@ -220,15 +231,6 @@ def _ellipses(axes: Axes, network: Module, data: Data) -> None:
             Ellipse(mean, width, height, fill=False, color=colour, alpha=alpha, lw=2)
         )
     axes.set(xticks=[], yticks=[], xlim=(-5, 5), ylim=(-5, 5), aspect="equal")
-
-
-def _curves(axes: Axes, fits: dict[str, Fitted], bound: float) -> None:
-    for name, fitted in fits.items():
-        steps = [row["step"] for row in fitted.curve]
-        axes.plot(steps, [row["LL0"] for row in fitted.curve], label=name)
-    axes.axhline(bound, color="black", linestyle="--", label="true parameters")
-    axes.set(xlabel="step", title="LL0 per point, test sets", ylim=(-3.2, -1.35))
-    axes.legend(loc="lower right")
 
 
 def main(config: Config) -> None:

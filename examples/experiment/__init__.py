@@ -4,6 +4,14 @@ Nothing here knows a task, a model or a data set.
 """
 
 from .fit import Fitted, Task, fit
-from .report import Report, open_folder, save_figure
+from .report import Report, draw_curves, open_folder, save_figure
 
-__all__ = ["Fitted", "Report", "Task", "fit", "open_folder", "save_figure"]
+__all__ = [
+    "Fitted",
+    "Report",
+    "Task",
+    "draw_curves",
+    "fit",
+    "open_folder",
+    "save_figure",
+]

@@ -15,6 +15,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +23,8 @@ from rich.table import Table
 from pyg_setops.datasets.cache import atomic_path
 from pyg_setops.training.report import versions
 from pyg_setops.training.store import write_text
+
+from .fit import Fitted
 
 
 def open_folder(config: Any) -> Path:
@@ -99,6 +102,21 @@ def _circumstances() -> str:
     device = "GPU" if torch.cuda.is_available() else "CPU"
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())
     return f"{date.today()}, {device}, {torch.get_num_threads()} thread(s); {packages}."
+
+
+def draw_curves(
+    axes: Axes, fits: dict[str, Fitted], metric: str, bound: dict[str, float]
+) -> None:
+    """Draws the learning curve of each model, and a dashed line for each bound."""
+    for name, fitted in fits.items():
+        steps = [row["step"] for row in fitted.curve]
+        axes.plot(steps, [row[metric] for row in fitted.curve], label=name, lw=1.8)
+    for name, value in bound.items():
+        axes.axhline(value, color="black", linestyle="--", lw=1.2, label=name)
+    axes.set_xlabel("step")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -44,7 +44,7 @@ class Digits(InMemoryDataset):
 
     def __init__(
         self,
-        size: Literal[8, 14] = 8,
+        size: int = 8,
         split: Literal["train", "test"] = "train",
         transform: Callable[[Data], Data] | None = None,
     ) -> None:

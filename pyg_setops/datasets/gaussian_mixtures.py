@@ -14,9 +14,9 @@ from torch_geometric.data import Data, Dataset
 class Mixture(NamedTuple):
     """The parameters of ``K`` components in the plane."""
 
-    weight: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    covariance: NDArray[np.float64]
+    weight: NDArray[np.floating]
+    mean: NDArray[np.floating]
+    covariance: NDArray[np.floating]
 
 
 class Protocol(NamedTuple):
