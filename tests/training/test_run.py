@@ -86,7 +86,10 @@ def test_saved_weights_give_the_reported_error(options, task_of, tmp_path):
     assert best["val_metric"] == result.val_metric
     assert [row["epoch"] for row in result.history] == [1, 2, 3]
     assert result.num_steps == 3 * 4
-    assert result.num_parameters == sum(weight.numel() for weight in weights.values())
+    constants = ("model.node_encoder.offset", "model.radial.offset")
+    assert result.num_parameters == sum(
+        weight.numel() for name, weight in weights.items() if name not in constants
+    )
 
 
 @pytest.mark.parametrize("step", [2, 5, 8])
@@ -129,7 +132,8 @@ def test_every_set_function_trains_in_every_place(options, task_of, aggr, where)
         optimizer.step()
     assert losses[1] < losses[0]
     for name, parameter in predictor.named_parameters():
-        assert parameter.grad is not None, name
+        # PyG's equilibrium has biases that its gradient flow cannot feel.
+        assert parameter.grad is not None or "potential" in name, name
 
 
 def test_set_functions_that_differentiate_can_be_validated(options, task_of, tmp_path):
