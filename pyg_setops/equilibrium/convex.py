@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from ..ragged import SetIndex, gather, segment_sum
 from ..ragged.precision import accumulator
 from ..solvers import HessianProduct, Objective
 from .energy import Energy
-from .sigmoid_sums import lay_out, sigmoid_moments
+from .sigmoid_sums import Layout, lay_out, sigmoid_moments
 
 Scale = Literal["mean", "sum", "log"]
 
@@ -82,77 +83,111 @@ class ConvexEnergy(Energy):
 
     def bind(self, x: Tensor, sets: SetIndex) -> ConvexObjective:
         """Fixes the elements ``[N, in_channels]``, leaving a function of ``y``."""
-        return ConvexObjective(self, x, sets)
+        dtype = accumulator(x.dtype)
+        y_weight, y_bias = self.lin_y.weight.to(dtype), self.lin_y.bias.to(dtype)
+        layout = lay_out(sets, y_bias.nbytes)
+        if layout.order is not None:
+            x = x[layout.order]
+        scale = _scale(self.scale, sets.sizes[:, None].to(dtype))
+        total = segment_sum(x.to(dtype), layout.sets) * scale
+        return ConvexObjective(
+            layout,
+            scale,
+            # Where autocast is on, it is for these products.
+            units=self.lin_x(self.lin_lift(x).sigmoid_()).to(dtype),
+            linear=self.lin_out(total.to(x.dtype)).to(dtype),
+            y_weight=y_weight,
+            y_bias=y_bias,
+            amplitude=softplus(self.raw_amplitude.to(dtype)),
+            ridge=softplus(self.raw_curvature.to(dtype)) + LEAST_CURVATURE,
+        )
 
     def extra_repr(self) -> str:
         """The arguments that no submodule shows."""
         return f"scale={self.scale!r}"
 
 
+@dataclass(frozen=True)
 class ConvexObjective(Objective):
-    """A :class:`ConvexEnergy` of given sets."""
+    r"""A :class:`ConvexEnergy` of given sets.
 
-    has_curvature = True
+    Attributes:
+        layout: The layout of the elements.
+        scale: :math:`s`, ``[B, 1]``.
+        units: :math:`w_k h_i`, ``[N, H]``.
+        linear: :math:`s \sum_i V x_i`, ``[B, Y]``.
+        y_weight: :math:`U`, ``[H, Y]``.
+        y_bias: :math:`c`, ``[H]``.
+        amplitude: :math:`a`, ``[H]``.
+        ridge: :math:`\lambda`, ``[1]``.
+    """
 
-    def __init__(self, energy: ConvexEnergy, x: Tensor, sets: SetIndex):
-        dtype = accumulator(x.dtype)
-        self._y_weight = energy.lin_y.weight.to(dtype)
-        self._y_bias = energy.lin_y.bias.to(dtype)
-        self._amplitude = softplus(energy.raw_amplitude.to(dtype))
-        ridge = softplus(energy.raw_curvature.to(dtype))
-        self._ridge = ridge + LEAST_CURVATURE
-        self._layout = lay_out(sets, self._y_bias.nbytes)
-        if self._layout.order is not None:
-            x = x[self._layout.order]
-        self._occupied = sets.sizes > 0
-        self._scale = _scale(energy.scale, sets.sizes[:, None].to(dtype))
-        total = segment_sum(x.to(dtype), self._layout.sets) * self._scale
-        # Autocast reaches here, and shall reach the products only.
-        self._linear = energy.lin_out(total.to(x.dtype)).to(dtype)
-        self._p = energy.lin_x(energy.lin_lift(x).sigmoid_()).to(dtype)
+    has_curvature: ClassVar[bool] = True
+
+    layout: Layout
+    scale: Tensor
+    units: Tensor
+    linear: Tensor
+    y_weight: Tensor
+    y_bias: Tensor
+    amplitude: Tensor
+    ridge: Tensor
 
     def start(self) -> Tensor:
         """Zeros, ``[B, Y]``."""
-        return torch.zeros_like(self._linear)
+        return torch.zeros_like(self.linear)
 
     @property
     def occupied(self) -> Tensor:
         """Which sets have elements, ``[B]``."""
-        return self._occupied
+        return self.layout.sets.sizes > 0
+
+    def detach(self) -> ConvexObjective:
+        """The same, constant in all but ``y``."""
+        return ConvexObjective(
+            self.layout,
+            self.scale,
+            self.units.detach(),
+            self.linear.detach(),
+            self.y_weight.detach(),
+            self.y_bias.detach(),
+            self.amplitude.detach(),
+            self.ridge.detach(),
+        )
 
     def value(self, y: Tensor) -> Tensor:
         """The energy of each set, ``[B]``."""
-        sets = self._layout.sets
-        units = softplus(self._p + gather(self._shift(y), sets))
-        data = (segment_sum(units, sets) * self._scale) @ self._amplitude
-        return data - (self._linear * y).sum(1) + self._ridge / 2 * y.square().sum(1)
+        sets = self.layout.sets
+        each = softplus(self.units + gather(self._shift(y), sets))
+        data = (segment_sum(each, sets) * self.scale) @ self.amplitude
+        return data - (self.linear * y).sum(1) + self.ridge / 2 * y.square().sum(1)
 
     def grad(self, y: Tensor) -> Tensor:
         """The gradient in ``y``, ``[B, Y]``."""
         total, _ = sigmoid_moments(
-            self._p, self._shift(y), self._layout, with_slope=False
+            self.units, self._shift(y), self.layout, with_slope=False
         )
         return self._grad(y, total)
 
     def curvature(self, y: Tensor) -> tuple[Tensor, HessianProduct]:
         """The gradient, and the product of each set's Hessian with a vector."""
-        total, slope = sigmoid_moments(self._p, self._shift(y), self._layout)
+        total, slope = sigmoid_moments(self.units, self._shift(y), self.layout)
         with torch.no_grad():
-            diagonal = self._amplitude * self._scale * slope
+            diagonal = self.amplitude * self.scale * slope
 
         def product(v: Tensor) -> Tensor:
-            units = (v @ self._y_weight.t()).mul_(diagonal)
-            return (units @ self._y_weight).addcmul_(self._ridge, v)
+            units = (v @ self.y_weight.t()).mul_(diagonal)
+            return (units @ self.y_weight).addcmul_(self.ridge, v)
 
         return self._grad(y, total), product
 
     def _shift(self, y: Tensor) -> Tensor:
-        return linear(y, self._y_weight, self._y_bias)
+        return linear(y, self.y_weight, self.y_bias)
 
     def _grad(self, y: Tensor, total: Tensor) -> Tensor:
         # In this order, what is kept for backward is one row per set.
-        weight = self._amplitude[:, None] * self._y_weight
-        return (self._scale * total) @ weight - self._linear + self._ridge * y
+        weight = self.amplitude[:, None] * self.y_weight
+        return (self.scale * total) @ weight - self.linear + self.ridge * y
 
 
 def _scale(scale: Scale, sizes: Tensor) -> Tensor:

@@ -46,6 +46,7 @@ class Newton(Solver):
     @torch.no_grad()
     def forward(self, objective: Objective) -> SolveResult:
         """Minimises every row by itself."""
+        objective = objective.detach()
         y, occupied = objective.start(), objective.occupied
         grad, product = objective.curvature(y)
         norm = grad.norm(dim=1)

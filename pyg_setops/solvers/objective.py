@@ -30,6 +30,10 @@ class Objective(ABC):
     def occupied(self) -> Tensor:
         """Which rows have anything to minimise, ``[B]``; the others stay at 0."""
 
+    def detach(self) -> Objective:
+        """The same function, constant in all but ``y``."""
+        return self
+
     @abstractmethod
     def value(self, y: Tensor) -> Tensor:
         """The value of each row, ``[B]``."""
