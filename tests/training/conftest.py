@@ -8,6 +8,15 @@ from pyg_setops.training.sources import open_source
 from pyg_setops.training.task import prepare
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Many tiny steps: threads that wait for one another would take most of the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(autouse=True)
 def _registered():
     registry.register()

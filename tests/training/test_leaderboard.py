@@ -1,5 +1,6 @@
 import math
 import statistics
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -106,7 +107,7 @@ def test_the_picture_names_everything(runs):
 def test_names_at_the_ends_of_lines_do_not_overlap():
     figure = draw(Leaderboard([run(name, 0, 0.1) for name in "abcdef"], task()))
     FigureCanvasAgg(figure).draw()
-    boxes = sorted(text.get_window_extent().bounds for text in figure.axes[0].texts)
+    boxes = [text.get_window_extent().bounds for text in figure.axes[0].texts]
     boxes.sort(key=lambda box: box[1])
-    for (_, low, _, height), (_, high, _, _) in zip(boxes, boxes[1:], strict=False):
+    for (_, low, _, height), (_, high, _, _) in pairwise(boxes):
         assert high >= low + 0.8 * height

@@ -58,7 +58,7 @@ def test_nothing_half_written_and_no_nan(tmp_path):
 
 def test_folders_of_different_names_differ(tmp_path):
     store = Store(tmp_path, {}, resume=True)
-    names = ["a:b=1", "a%3Ab=1", "a/b", "a_b", ".."]
+    names = ["a:b=1", "a%3Ab=1", "a/b", "a_b"]
     folders = {store.folder(name, 0) for name in names}
     assert len(folders) == len(names)
     assert all(folder.is_relative_to(tmp_path / "runs") for folder in folders)
