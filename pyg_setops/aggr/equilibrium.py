@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import Module
 
-from ..equilibrium import Energy, ModuleEnergy, resolve_energy
+from ..equilibrium import Energy
+from ..equilibrium.resolver import (
+    EnergyFactory,
+    check_widths,
+    module_energy,
+    resolve_adjoint,
+    resolve_energy,
+    resolve_solver,
+)
+from ..equilibrium.state import rename_published, stored_width
 from ..ragged import SetIndex, fold, unfold
 from ..ragged.fold import element_count
 from ..solvers import (
     Adjoint,
     Implicit,
-    Momentum,
-    Newton,
     Objective,
     Solver,
     SolveResult,
@@ -44,16 +51,26 @@ class EquilibriumAggregation(SetAggregation):
     Args:
         in_channels: The input width, or -1 to take it from the first input.
         out_channels: The output width; ``None`` keeps the input's.
-        energy: ``'convex'`` (the default), an
+        energy: ``'convex'`` (the default), ``'resnet'`` (PyG's, whose widths a list
+            gives), ``'paper'`` (squared residual net), an
             :class:`~pyg_setops.equilibrium.Energy`, a function that makes one for
             given ``(in_channels, out_channels)``, or a module
             :math:`F(x_i, y_{b(i)})`; see
             :class:`~pyg_setops.equilibrium.ModuleEnergy`.
         solver: A :class:`~pyg_setops.solvers.Solver`; by default
-            :class:`~pyg_setops.solvers.Newton` where the energy has curvature, else
+            :class:`~pyg_setops.solvers.Newton` where the energy has curvature,
+            :class:`~pyg_setops.solvers.Nesterov` for ``'paper'``, else
             :class:`~pyg_setops.solvers.Momentum`.
         adjoint: An :class:`~pyg_setops.solvers.Adjoint`; by default ``Unrolled()``
             where the solver's steps can be differentiated, else ``Implicit(order=2)``.
+        num_layers: PyG's name for a list as ``energy``.
+        grad_iter: PyG's name for the steps of the default ``Momentum`` (5).
+        lamb: PyG's name for the first weight of :math:`\lVert y \rVert^2`, before
+            softplus, in the residual energies (0.1).
+        compat: ``'pyg'`` computes what
+            :class:`torch_geometric.nn.aggr.EquilibriumAggregation` does, which divides
+            that weight by the number of sets: results then depend on the batch. The
+            states of that class can be loaded with and without.
         track: Keep how the last forward pass ended in ``last_result``, and what
             :meth:`residual_loss` needs.
 
@@ -84,42 +101,48 @@ class EquilibriumAggregation(SetAggregation):
         ['CONVERGED', 'EMPTY', 'CONVERGED']
     """
 
+    width_key = ""  # no single one: see `_load_from_state_dict`
+
     def __init__(
         self,
         in_channels: int = -1,
         out_channels: int | None = None,
-        energy: str | Callable[[int, int], Energy] | Module | None = None,
+        energy: str | Sequence[int] | EnergyFactory | Module | None = None,
         solver: Solver | None = None,
         adjoint: Adjoint | None = None,
         *,
+        num_layers: Sequence[int] | None = None,
+        grad_iter: int | None = None,
+        lamb: float | None = None,
+        compat: Literal["pyg"] | None = None,
         track: bool = False,
     ):
+        if compat not in (None, "pyg"):
+            raise ValueError(f"'compat' must be 'pyg' or None, got {compat!r}")
+        if num_layers is not None:
+            if energy is not None:
+                raise ValueError("'num_layers' and 'energy' exclude each other")
+            energy = num_layers
         if isinstance(energy, Module) and not isinstance(energy, Energy):
-            energy = _module_energy(energy, in_channels, out_channels)
+            energy = module_energy(energy, in_channels, out_channels)
+        factory = resolve_energy(energy, lamb, compat == "pyg")
         if isinstance(energy, Energy):
-            _check_widths(energy, in_channels, out_channels)
+            check_widths(energy, in_channels, out_channels)
             in_channels, out_channels = energy.in_channels, energy.out_channels
         super().__init__(in_channels, out_channels)
         self.track = track
         self.last_result: SolveResult | None = None
         self._last_training: tuple[Objective, Tensor] | None = None
         self._warned = False
+        self._make_energy = None if isinstance(energy, Energy) else factory
         if isinstance(energy, Energy):
             self.energy_function = energy
-            self._make_energy = None
-        else:
-            self._make_energy = resolve_energy(energy)
         self.start(in_channels)
-        self.solver = _resolve_solver(solver, self.energy_function)
-        self.adjoint = _resolve_adjoint(adjoint, self.solver)
+        self.solver = resolve_solver(solver, self.energy_function, grad_iter)
+        self.adjoint = resolve_adjoint(adjoint, self.solver)
         if not isinstance(self.adjoint, Unrolled):
             # What its steps learn could not influence the output.
             self.solver.requires_grad_(False)
-
-    @property
-    def width_key(self) -> str:  # type: ignore[override]
-        """The name of a parameter whose last dimension is ``in_channels``."""
-        return f"energy_function.{self.energy_function.width_key}"
 
     def create(self, in_channels: int, out_channels: int) -> None:
         """Creates the energy, unless it was given."""
@@ -274,6 +297,18 @@ class EquilibriumAggregation(SetAggregation):
         y = y.movedim(dim, -2).reshape(-1, self.out_channels)
         return self.energy_function.bind(rows, sets), y
 
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any
+    ) -> None:
+        rename_published(state_dict, prefix)
+        if self.in_channels == -1 and self._make_energy is not None:
+            out_channels = None if self.out_channels == -1 else self.out_channels
+            energy = f"{prefix}energy_function."
+            width = stored_width(self._make_energy, out_channels, state_dict, energy)
+            if width is not None:
+                self.initialize(width)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def __getstate__(self) -> dict[str, Any]:
         # The graph of a forward pass can be neither copied nor stored.
         return {**super().__getstate__(), "_last_training": None}
@@ -282,44 +317,6 @@ class EquilibriumAggregation(SetAggregation):
         parts = (self.energy_function, self.solver, self.adjoint)
         names = ", ".join(type(part).__name__ for part in parts)
         return f"{super().__repr__()[:-1]}, {names})"
-
-
-def _module_energy(
-    module: Module, in_channels: int, out_channels: int | None
-) -> ModuleEnergy:
-    if in_channels == -1:
-        raise ValueError(
-            "'in_channels' must be given where 'energy' is a module, whose widths are "
-            "its own"
-        )
-    return ModuleEnergy(module, in_channels, out_channels or in_channels)
-
-
-def _check_widths(energy: Energy, in_channels: int, out_channels: int | None) -> None:
-    for name, ours, its in (
-        ("in_channels", in_channels, energy.in_channels),
-        ("out_channels", out_channels, energy.out_channels),
-    ):
-        if ours not in (-1, None, its):
-            raise ValueError(f"'{name}' must be that of 'energy', {its}, got {ours}")
-
-
-def _resolve_solver(solver: Solver | None, energy: Energy) -> Solver:
-    if solver is None:
-        return Newton() if energy.has_curvature else Momentum()
-    if solver.needs_curvature and not energy.has_curvature:
-        raise ValueError(
-            f"'solver' {type(solver).__name__} needs an energy with curvature, which "
-            f"{type(energy).__name__} has not; use Momentum, Nesterov or LBFGS"
-        )
-    return solver
-
-
-def _resolve_adjoint(adjoint: Adjoint | None, solver: Solver) -> Adjoint:
-    if adjoint is None:
-        return Unrolled() if solver.is_unrollable else Implicit()
-    adjoint.check(solver)
-    return adjoint
 
 
 def _measured(result: SolveResult, objective: Objective) -> SolveResult:

@@ -49,7 +49,6 @@ class ConvexEnergy(Energy):
     """
 
     has_curvature = True
-    width_key = "lin_lift.weight"
 
     def __init__(
         self,

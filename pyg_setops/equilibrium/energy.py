@@ -20,11 +20,9 @@ class Energy(torch.nn.Module):
 
     Attributes:
         has_curvature: Whether the objectives have :meth:`Objective.curvature`.
-        width_key: The name of a parameter whose last dimension is ``in_channels``.
     """
 
     has_curvature: ClassVar[bool] = False
-    width_key: ClassVar[str] = ""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
