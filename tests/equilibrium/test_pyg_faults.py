@@ -4,8 +4,6 @@ Every test shows the fault in PyG's class first: where PyG repairs it, the test 
 by failing.
 """
 
-from functools import partial
-
 import pytest
 import torch
 import torch.distributed as dist
@@ -13,7 +11,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torch_geometric.nn.aggr import EquilibriumAggregation as Published
 
 from pyg_setops.aggr import EquilibriumAggregation
-from pyg_setops.equilibrium import ResNetEnergy
 from pyg_setops.ragged import SetIndex
 from pyg_setops.solvers import Momentum, Status
 from pyg_setops.testing import measure_memory, random_sets
@@ -29,8 +26,7 @@ def theirs(**kwargs):
 
 def ours(steps=5):
     torch.manual_seed(0)
-    energy = partial(ResNetEnergy, num_layers=LAYERS)
-    return EquilibriumAggregation(CHANNELS, CHANNELS, energy, Momentum(steps))
+    return EquilibriumAggregation(CHANNELS, CHANNELS, LAYERS, Momentum(steps))
 
 
 def sets(sizes=SIZES):
