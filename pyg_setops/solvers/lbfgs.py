@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor
 
-from ..ragged.eager import is_eager
+from .loop import repeat
 from .objective import Objective
 from .result import SolveResult
 from .solver import Solver, classify
 
 SUFFICIENT_DECREASE = 1e-4
-SHORTEST_STEP = 2.0**-20
+SHORTEST_STEP = 2.0**-30
 
 
 class LBFGS(Solver):
@@ -21,11 +19,11 @@ class LBFGS(Solver):
 
     Each step evaluates value and gradient once, at a trial point. A row whose value
     has decreased enough moves there; any other stays and halves its step. A row
-    remembers a pair :math:`(s, g' - g)` only where its curvature is positive, and
+    makes use of a pair :math:`(s, g' - g)` only where its curvature is positive, and
     begins again along the gradient where its direction would not descend.
 
     Args:
-        max_steps: The largest number of trial points. Compiled, all are taken.
+        max_steps: The largest number of trial points.
         memory: The pairs that are remembered.
         tol: A row is done when :math:`\lVert g \rVert` is at most this.
 
@@ -44,93 +42,100 @@ class LBFGS(Solver):
     @torch.no_grad()
     def forward(self, objective: Objective) -> SolveResult:
         """Minimises every row by itself."""
+        objective = objective.detach()
         y, occupied = objective.start(), objective.occupied
         value, grad = objective.value(y), objective.grad(y)
         norm = grad.norm(dim=1)
-        active = occupied & norm.isfinite() & (norm > self.tol)
-        history = _History(self.memory)
-        direction, length = -grad, _first_length(norm)
-        num_steps = torch.zeros_like(norm, dtype=torch.long)
-        for _ in range(self.max_steps):
-            if is_eager() and not active.any():
-                break
+        sound = occupied & norm.isfinite()
+        # Nothing is known of the curvature yet: no further than 1.
+        direction = -grad / norm.clamp(min=1)[:, None]
+        # Tensors, since compiled loops cannot take numbers from outside.
+        goal = torch.full_like(norm, self.tol)
+        shortest = torch.full_like(norm, SHORTEST_STEP)
+
+        def step(
+            y: Tensor,
+            value: Tensor,
+            grad: Tensor,
+            direction: Tensor,
+            length: Tensor,
+            pairs: Tensor,
+            taken: Tensor,
+        ) -> tuple[Tensor, ...]:
+            active = is_active(y, value, grad, direction, length, pairs, taken)
             trial = torch.where(active[:, None], y + length[:, None] * direction, y)
             trial_value, trial_grad = objective.value(trial), objective.grad(trial)
-            num_steps = num_steps + active
-            slope = (grad * direction).sum(1)
-            # Rounding alone must not refuse the last steps.
-            slack = 10 * torch.finfo(y.dtype).eps * value.abs()
-            bound = value + SUFFICIENT_DECREASE * length * slope + slack
-            better = active & (trial_value <= bound) & trial_grad.isfinite().all(1)
-            moved = better[:, None]
-            history.append(
-                torch.where(moved, trial - y, 0),
-                torch.where(moved, trial_grad - grad, 0),
+            moved = active & _decreased(
+                trial_value, value, length * (grad * direction).sum(1)
             )
-            y = torch.where(moved, trial, y)
-            grad = torch.where(moved, trial_grad, grad)
-            value = torch.where(better, trial_value, value)
-            norm = grad.norm(dim=1)
-            newest = history.direction(grad)
-            descends = ((newest * grad).sum(1) < 0)[:, None]
-            newest = torch.where(descends, newest, -grad)
-            direction = torch.where(moved, newest, direction)
-            length = torch.where(better, 1, length / 2)
-            active = active & (norm > self.tol) & (length >= SHORTEST_STEP)
-        converged = norm <= self.tol
-        stalled = ~converged & (length < SHORTEST_STEP)
-        status = classify(occupied, norm, converged, stalled)
-        return SolveResult(y, status, num_steps, norm)
+            moved = moved & trial_grad.isfinite().all(1)
+            pair = torch.stack([trial - y, trial_grad - grad])
+            pair = torch.where(moved[:, None], pair, 0)
+            pairs = torch.cat([pairs[1:], pair[None]])
+            grad = torch.where(moved[:, None], trial_grad, grad)
+            return (
+                torch.where(moved[:, None], trial, y),
+                torch.where(moved, trial_value, value),
+                grad,
+                torch.where(moved[:, None], _direction(grad, pairs), direction),
+                torch.where(moved, 1, torch.where(active, length / 2, length)),
+                pairs,
+                taken + active,
+            )
+
+        def is_active(
+            y: Tensor,
+            value: Tensor,
+            grad: Tensor,
+            direction: Tensor,
+            length: Tensor,
+            pairs: Tensor,
+            taken: Tensor,
+        ) -> Tensor:
+            return sound & (grad.norm(dim=1) > goal) & (length >= shortest)
+
+        length, taken = torch.ones_like(norm), torch.zeros_like(norm, dtype=torch.long)
+        pairs = y.new_zeros(self.memory, 2, *y.shape)
+        state = (y, value, grad, direction, length, pairs, taken)
+        state = repeat(step, state, is_active, self.max_steps)
+        y, _, grad, _, length, _, taken = state
+        norm = grad.norm(dim=1)
+        status = classify(occupied, norm, norm <= goal, length < shortest)
+        return SolveResult(y, status, taken, norm)
 
     def extra_repr(self) -> str:
         """The arguments."""
         return f"max_steps={self.max_steps}, memory={self.memory}, tol={self.tol}"
 
 
-@dataclass
-class _History:
-    """The last pairs of each row; one that tells nothing counts as none."""
-
-    size: int
-    steps: list[Tensor] = field(default_factory=list)
-    changes: list[Tensor] = field(default_factory=list)
-
-    def append(self, step: Tensor, change: Tensor) -> None:
-        self.steps = [*self.steps, step][-self.size :]
-        self.changes = [*self.changes, change][-self.size :]
-
-    def direction(self, grad: Tensor) -> Tensor:
-        """The two-loop recursion for each row: minus the gradient, preconditioned."""
-        pairs = [
-            (step, change, *_inverse_curvature(step, change))
-            for step, change in zip(self.steps, self.changes, strict=True)
-        ]
-        q, scale = grad, torch.ones_like(grad[:, :1])
-        weights = []
-        for step, change, rho, _ in reversed(pairs):
-            weight = rho * (step * q).sum(1, keepdim=True)
-            weights.append(weight)
-            q = q - weight * change
-        for _, change, rho, told in pairs:  # the last that tells something decides
-            square = (change * change).sum(1, keepdim=True)
-            newest = 1 / torch.where(told, rho * square, 1)
-            scale = torch.where(told, newest, scale)
-        q = scale * q
-        for (step, change, rho, _), weight in zip(
-            pairs, reversed(weights), strict=True
-        ):
-            q = q + (weight - rho * (change * q).sum(1, keepdim=True)) * step
-        return -q
+def _decreased(value: Tensor, before: Tensor, slope: Tensor) -> Tensor:
+    """Whether a value is low enough, give or take the rounding of its sum."""
+    slack = 10 * torch.finfo(value.dtype).eps * before.abs()
+    return value <= before + SUFFICIENT_DECREASE * slope + slack
 
 
-def _inverse_curvature(step: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
-    """1 / (step . change) where that is safely positive, else 0; and where."""
-    curvature = (step * change).sum(1, keepdim=True)
-    eps = torch.finfo(step.dtype).eps
-    told = curvature > eps * (change * change).sum(1, keepdim=True)
-    return torch.where(told, 1 / torch.where(told, curvature, 1), 0), told
+def _direction(grad: Tensor, pairs: Tensor) -> Tensor:
+    """The two-loop recursion for each row, of pairs ``[memory, 2, B, Y]``.
 
-
-def _first_length(norm: Tensor) -> Tensor:
-    """A first step no longer than 1: nothing is known of the curvature yet."""
-    return 1 / norm.clamp(min=1)
+    A pair without positive curvature counts as none.
+    """
+    steps, changes = pairs.unbind(1)
+    curvature = (steps * changes).sum(-1, keepdim=True)
+    square = (changes * changes).sum(-1, keepdim=True)
+    told = curvature > torch.finfo(grad.dtype).eps * square
+    rho = torch.where(told, 1 / torch.where(told, curvature, 1), 0)
+    q, weights = grad, []
+    for number in reversed(range(len(pairs))):
+        weight = rho[number] * (steps[number] * q).sum(1, keepdim=True)
+        weights.append(weight)
+        q = q - weight * changes[number]
+    scale = torch.ones_like(grad[:, :1])
+    for number in range(len(pairs)):  # the last that tells something decides
+        ratio = curvature[number] / torch.where(told[number], square[number], 1)
+        scale = torch.where(told[number], ratio, scale)
+    q = scale * q
+    for number, weight in enumerate(reversed(weights)):
+        change = rho[number] * (changes[number] * q).sum(1, keepdim=True)
+        q = q + (weight - change) * steps[number]
+    descends = (q * grad).sum(1, keepdim=True) > 0
+    return torch.where(descends, -q, -grad)

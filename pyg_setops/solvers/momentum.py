@@ -80,9 +80,9 @@ class Momentum(Solver):
             grad = objective.grad(y)
             velocity = momentum * velocity - learning_rate * grad
             y = y + velocity
-        residual = grad.detach().norm(dim=1)
-        status = classify(objective.occupied, residual, residual <= self.tol)
-        return SolveResult(y, status, torch.full_like(status, self.steps), residual)
+        occupied, residual = objective.occupied, grad.detach().norm(dim=1)
+        status = classify(occupied, residual, residual <= self.tol)
+        return SolveResult(y, status, occupied.long() * self.steps, residual)
 
     def extra_repr(self) -> str:
         """The arguments."""
