@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
 from ..registry import register
@@ -42,12 +43,15 @@ class Comparison:
             "checksum": self.task.checksum(),
             "versions": versions(),
         }
-        self.store = Store(options.output, configuration, options.resume)
+        # Other processes of a distributed training leave the files to the first.
+        self.is_first = rank_zero_only.rank == 0
+        resume = options.resume or not self.is_first
+        self.store = Store(options.output, configuration, resume)
 
     def run(self) -> Leaderboard:
         """Trains what is not trained yet, prints and writes the report."""
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-        console = Console()
+        console = Console(quiet=not self.is_first)
         results = []
         # Seeds outermost: a comparison that is stopped has compared something.
         for seed in self.options.seeds:
@@ -56,7 +60,8 @@ class Comparison:
                 console.print(self._line(result), highlight=False)
                 results.append(result)
         leaderboard = Leaderboard(results, self.task)
-        write_report(leaderboard, self.options, console)
+        if self.is_first:
+            write_report(leaderboard, self.options, console)
         return leaderboard
 
     def _result(self, aggr: str, seed: int) -> RunResult:
@@ -64,7 +69,8 @@ class Comparison:
         if result is None:
             folder = self.store.folder(aggr, seed)
             result = train_run(self.options, self.task, aggr, seed, folder)
-            self.store.save(result)
+            if self.is_first:
+                self.store.save(result)
         return result
 
     def _line(self, result: RunResult) -> str:
@@ -73,6 +79,6 @@ class Comparison:
             return f"{run}: diverged ({result.diverged})"
         task = self.task
         return (
-            f"{run}: test {task.metric} {result.test_metric * task.scale:.4g} "
-            f"{task.unit}, {result.seconds_per_epoch:.1f} s per epoch"
+            f"{run}: test {task.metric} {task.quantity(result.test_metric)}, "
+            f"{result.seconds_per_epoch:.1f} s per epoch"
         )

@@ -66,7 +66,9 @@ class GraphPredictor(LightningModule):
             DivergedError: If it is not finite.
         """
         loss = self.loss(batch)
-        if not torch.isfinite(loss):
+        # All processes of a distributed training must stop, or some wait for ever.
+        finite = bool(torch.isfinite(loss))
+        if not self.trainer.strategy.reduce_boolean_decision(finite, all=True):
             raise DivergedError(f"the loss is {loss.item()}")
         size = batch.num_graphs
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=size)

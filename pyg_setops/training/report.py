@@ -55,7 +55,7 @@ def describe(leaderboard: Leaderboard, options: CompareOptions) -> dict[str, str
     return {
         "data": data,
         "target": f"{source.target}; the best constant {kind} has {task.metric} "
-        f"{task.baseline() * task.scale:.4g} {task.unit}",
+        f"{task.quantity(task.baseline())}",
         "network": f"set function as {options.where}, width {options.hidden}, "
         f"{options.layers} layers",
         "budget": f"{options.epochs} epochs = {steps:,} steps of {options.batch_size} "

@@ -59,6 +59,10 @@ class GraphTask:
         """What brings the metric into its unit."""
         return 1.0 if self.num_classes is None else 100.0
 
+    def quantity(self, metric: float) -> str:
+        """A value of the metric with its unit."""
+        return f"{metric * self.scale:.4g} {self.unit}".rstrip()
+
     def statistics(self) -> tuple[float, float]:
         """Mean and standard deviation of the training targets."""
         y = _targets(self.train).double()
@@ -98,12 +102,11 @@ def prepare(source: Source, cutoff: float, max_graphs: int | None = None) -> Gra
     fraction = min(1.0, (max_graphs or total) / total)
     radius = RadiusEdges(cutoff)
     parts = []
-    for part in source.parts:
-        chosen = range(round(len(part) * fraction))
-        graphs = track(
-            (part[row] for row in chosen), "Preparing graphs", len(chosen), True
-        )
-        parts.append([_ready(graph, source, radius) for graph in graphs])
+    for name, part in zip(
+        ("training", "validation", "test"), source.parts, strict=True
+    ):
+        rows = track(range(round(len(part) * fraction)), f"Preparing {name} graphs")
+        parts.append([_ready(part[row], source, radius) for row in rows])
     labelled = [[graph for graph in part if _has_target(graph)] for part in parts]
     if not all(labelled):
         raise ValueError(

@@ -10,7 +10,7 @@ from pyg_setops.training.task import prepare
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
-    """Many tiny steps: threads that wait for one another would take most of the time."""
+    """Many tiny steps: threads waiting for one another would take most of the time."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
