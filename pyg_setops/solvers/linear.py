@@ -72,6 +72,8 @@ def conjugate_gradients(
         direction = torch.addcmul(residual, turn[:, None], direction)
         square = smaller
         active = active & (square > goal)
+    # Products that are NaN have reached rows that had nothing to solve.
+    z = torch.where(goal[:, None] > 0, z, 0)
     return LinearSolution(z, square <= goal, indefinite)
 
 

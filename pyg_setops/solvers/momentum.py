@@ -81,6 +81,7 @@ class Momentum(Solver):
             velocity = momentum * velocity - learning_rate * grad
             y = y + velocity
         occupied, residual = objective.occupied, grad.detach().norm(dim=1)
+        y = torch.where(occupied[:, None], y, 0)
         status = classify(occupied, residual, residual <= self.tol)
         return SolveResult(y, status, occupied.long() * self.steps, residual)
 
