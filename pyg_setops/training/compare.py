@@ -44,7 +44,7 @@ class Comparison:
             "versions": versions(),
         }
         # Other processes of a distributed training leave the files to the first.
-        self.is_first = rank_zero_only.rank == 0
+        self.is_first = getattr(rank_zero_only, "rank", 0) == 0
         resume = options.resume or not self.is_first
         self.store = Store(options.output, configuration, resume)
 

@@ -39,7 +39,7 @@ def draw(leaderboard: Leaderboard) -> Figure:
     _draw_curves(curves, leaderboard, colours)
     _draw_score(score, leaderboard, colours)
     _draw_cost(time, frame, "seconds_per_epoch", 1.0, ("Time", "s per epoch"), colours)
-    saved = ("Memory", "MB saved for backward")
+    saved = ("Memory", "MB for backward")
     _draw_cost(memory, frame, "saved_bytes", 1e-6, saved, colours)
     for axes in (time, memory):
         axes.tick_params(labelleft=False)
@@ -63,12 +63,13 @@ def _label(leaderboard: Leaderboard) -> str:
 def _draw_curves(axes: Axes, leaderboard: Leaderboard, colours: dict[str, str]) -> None:
     task = leaderboard.task
     ends = {}
-    for aggr, colour in colours.items():
+    for number, (aggr, colour) in enumerate(colours.items()):
         curves = _validation(leaderboard, aggr)
         if curves.empty:
             continue
         mean, std = curves.mean(axis=1), curves.std(axis=1).fillna(0)
-        axes.plot(mean.index, mean, color=colour, linewidth=1.8)
+        style = "-" if number < len(_COLOURS) else "--"  # the colours begin again
+        axes.plot(mean.index, mean, style, color=colour, linewidth=1.8)
         axes.fill_between(
             mean.index, mean - std, mean + std, color=colour, alpha=0.15, linewidth=0
         )
@@ -92,12 +93,15 @@ def _name_lines(
     """Names each line at its end; lines that end together get names side by side."""
     to_fraction = axes.transData + axes.transAxes.inverted()
     heights = {name: to_fraction.transform(end)[1] for name, end in ends.items()}
-    lowest = -1.0
-    for name in sorted(heights, key=lambda name: heights[name]):
-        lowest = max(heights[name], lowest + 0.075)
+    names = sorted(heights, key=lambda name: heights[name])
+    line = 19 / axes.bbox.height  # in pixels, of which matplotlib has 100 per inch
+    places = [heights[name] for name in names]
+    for number in range(1, len(places)):
+        places[number] = max(places[number], places[number - 1] + line)
+    for name, place in zip(names, places, strict=True):
         axes.annotate(
             name,
-            (ends[name][0], lowest),
+            (ends[name][0], place),
             xycoords=("data", "axes fraction"),
             xytext=(5, 0),
             textcoords="offset points",
@@ -134,7 +138,7 @@ def _draw_score(axes: Axes, leaderboard: Leaderboard, colours: dict[str, str]) -
     _list_names(axes, list(colours))
     axes.set_title(f"Test {leaderboard.task.metric}", loc="left")
     axes.set_xlabel(_label(leaderboard))
-    axes.margins(x=0.2)
+    axes.margins(x=0.3)
     axes.grid(axis="x", alpha=0.3)
 
 

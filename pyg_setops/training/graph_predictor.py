@@ -70,8 +70,14 @@ class GraphPredictor(LightningModule):
         finite = bool(torch.isfinite(loss))
         if not self.trainer.strategy.reduce_boolean_decision(finite, all=True):
             raise DivergedError(f"the loss is {loss.item()}")
-        size = batch.num_graphs
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=size)
+        self.log(
+            "train_loss",
+            loss,
+            on_step=False,
+            on_epoch=True,
+            sync_dist=True,
+            batch_size=batch.num_graphs,
+        )
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

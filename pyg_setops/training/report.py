@@ -51,6 +51,7 @@ def describe(leaderboard: Leaderboard, options: CompareOptions) -> dict[str, str
     if task.num_unlabelled:
         data += f"; {task.num_unlabelled:,} graphs without the target left out"
     steps = leaderboard.frame["num_steps"].max()
+    graphs = options.batch_size * options.devices * options.num_nodes
     kind = "value" if task.num_classes is None else "class"
     return {
         "data": data,
@@ -58,7 +59,7 @@ def describe(leaderboard: Leaderboard, options: CompareOptions) -> dict[str, str
         f"{task.quantity(task.baseline())}",
         "network": f"set function as {options.where}, width {options.hidden}, "
         f"{options.layers} layers",
-        "budget": f"{options.epochs} epochs = {steps:,} steps of {options.batch_size} "
+        "budget": f"{options.epochs} epochs = {steps:,} steps of {graphs:,} "
         f"graphs; tested with the best epoch's weights",
         "seeds": ", ".join(map(str, options.seeds)),
         "versions": ", ".join(f"{name} {v}" for name, v in versions().items()),

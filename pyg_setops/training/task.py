@@ -102,9 +102,8 @@ def prepare(source: Source, cutoff: float, max_graphs: int | None = None) -> Gra
     fraction = min(1.0, (max_graphs or total) / total)
     radius = RadiusEdges(cutoff)
     parts = []
-    for name, part in zip(
-        ("training", "validation", "test"), source.parts, strict=True
-    ):
+    names = ("training", "validation", "test")
+    for name, part in zip(names, source.parts, strict=True):
         rows = track(range(round(len(part) * fraction)), f"Preparing {name} graphs")
         parts.append([_ready(part[row], source, radius) for row in rows])
     labelled = [[graph for graph in part if _has_target(graph)] for part in parts]

@@ -99,7 +99,7 @@ def test_the_picture_names_everything(runs):
     assert score.get_xlabel() == "MAE [eV]"
     assert (time.get_xlabel(), memory.get_xlabel()) == (
         "s per epoch",
-        "MB saved for backward",
+        "MB for backward",
     )
     assert "homo of data" in figure.get_suptitle()
 
