@@ -77,7 +77,7 @@ class Batch:
 
 def run(quick: bool = False) -> Iterator[Table]:
     """Times PyG's class and ours, counts bytes and measures what is left to descend."""
-    rounds = 1 if quick else 5
+    rounds = 1 if quick else 3
     for name, sizes in BATCHES.items():
         yield _against_published(name, Batch(sizes()), rounds)
     yield _against_others(Batch(log_normal()), rounds)
