@@ -108,16 +108,17 @@ class PixelModel(Module):
 
     Args:
         size: The side of an image.
-        core: Maps pixels ``[N, WIDTH]`` and ``ptr`` to logits ``[N, LEVELS]``.
+        make_core: Makes what maps pixels ``[N, WIDTH]`` and ``ptr`` to logits
+            ``[N, LEVELS]``.
     """
 
-    def __init__(self, size: int, core: Module):
+    def __init__(self, size: int, make_core: Callable[[], Module]):
         super().__init__()
         self.size = size
         self.previous = Embedding(LEVELS + 1, WIDTH)  # the last: no pixel before
         self.row, self.column = Embedding(size, WIDTH), Embedding(size, WIDTH)
         self.label = Embedding(CLASSES, WIDTH)
-        self.core = core
+        self.core = make_core()
 
     def embed(self, previous: Tensor, pos: Tensor, label: Tensor) -> Tensor:
         """Sums the embeddings: ``[N, WIDTH]``."""
@@ -148,9 +149,7 @@ def make_models(config: Config, size: int) -> dict[str, Callable[[], Module]]:
     """The models of the comparison, by name."""
     swarm = partial(SwarmLayer, WIDTH, LEVELS, HIDDEN, config.iterations, "causal")
     cores = {"SWARM, causal": swarm, "GRU": GRUCore, "prefix mean": PrefixMeanCore}
-    return {
-        name: lambda core=core: PixelModel(size, core()) for name, core in cores.items()
-    }
+    return {name: partial(PixelModel, size, core) for name, core in cores.items()}
 
 
 def loss(network: Module, batch: Batch) -> dict[str, Tensor]:

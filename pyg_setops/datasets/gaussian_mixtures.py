@@ -51,9 +51,9 @@ class GaussianMixtures(Dataset):
     A set is made when it is asked for, from the seed, the split and its number alone:
     the same on every machine and in any order of access, and as many as you like.
 
-    ``'clustering'`` is the amortised clustering of the `"SWARM: Unsupervised Learning
-    of Set Functions" <https://arxiv.org/abs/1906.09400>`_ experiments: 3 to 10
-    components of equal weight, :math:`\mu \sim N(0, I)`,
+    ``'clustering'`` is the amortised clustering of the `"Learning Set-equivariant
+    Functions with SWARM Mappings" <https://arxiv.org/abs/1906.09400>`_ experiments:
+    3 to 10 components of equal weight, :math:`\mu \sim N(0, I)`,
     :math:`\Sigma \sim W^{-1}(0.05 I, 4)`, 100 to 1000 points. ``'mixture'`` is the
     synthetic task of the `"Set Transformer" <https://arxiv.org/abs/1810.00825>`_
     paper: 4 components, :math:`\pi \sim Dir(1)`, :math:`\mu \sim U(-4, 4)^2`,

