@@ -18,8 +18,8 @@ from .activation import FusedActivation, PlainActivation
 from .chain import Chain, chain_gradient
 from .chain_block import backward_block
 
-# The rows of a layer in a block (the best of 0.12 to 1 MiB in
-# `benchmarks/bench_equilibrium.py`).
+# The widest layer of a block: small enough for a cache, large enough for the products
+# (the best of 0.5 to 4 MiB on the batches of `benchmarks/bench_equilibrium.py`).
 BLOCK_BYTES = 2**20
 
 
