@@ -22,6 +22,7 @@ from ..equilibrium.resolver import (
 )
 from ..equilibrium.state import rename_published, stored_width
 from ..ragged import SetIndex, fold, unfold
+from ..ragged.eager import is_eager
 from ..ragged.fold import element_count
 from ..solvers import (
     Adjoint,
@@ -29,12 +30,9 @@ from ..solvers import (
     Objective,
     Solver,
     SolveResult,
-    Status,
     Unrolled,
 )
 from .base import SetAggregation
-
-FAILURES = (Status.MAX_STEPS, Status.STALLED, Status.INDEFINITE)
 
 
 class EquilibriumAggregation(SetAggregation):
@@ -90,6 +88,7 @@ class EquilibriumAggregation(SetAggregation):
 
     Example:
         >>> import torch
+        >>> from pyg_setops.solvers import Status
         >>> from torch_geometric.nn import SAGEConv
         >>> conv = SAGEConv(8, 16, aggr=EquilibriumAggregation())
         >>> edge_index = torch.tensor([[0, 1, 2], [1, 2, 1]])
@@ -157,9 +156,10 @@ class EquilibriumAggregation(SetAggregation):
 
     def aggregate(self, x: Tensor, sets: SetIndex) -> Tensor:
         """Maps elements ``[N, in_channels]`` to sets ``[B, out_channels]``."""
-        result, objective = self._minimise(x, sets)
+        objective = self.energy_function.bind(x, sets)
+        result = self._minimise(objective, measured=self.track)
         if self.track:
-            self.last_result = _detached(_measured(result, objective))
+            self.last_result = replace(result, y=result.y.detach())
             training = self.training and torch.is_grad_enabled()
             self._last_training = (objective, result.y) if training else None
         return result.y.to(x.dtype)
@@ -172,21 +172,15 @@ class EquilibriumAggregation(SetAggregation):
         dim_size: int | None = None,
         dim: int = -2,
     ) -> SolveResult:
-        """Aggregates as a call does, and says how it ended.
-
-        Args:
-            x: See :meth:`forward`, as for the others.
-            index: The set of each element.
-            ptr: The boundaries of the sets.
-            dim_size: The number of sets.
-            dim: The dimension of the elements.
+        """Aggregates as a call does, of the same arguments, and says how it ended.
 
         Returns:
             The minimisers in the form of the output, and a status, the number of
             steps and the norm of the gradient for each.
         """
         rows, sets = self._read(x, index, ptr, dim_size, dim)
-        result = _measured(*self._minimise(rows, sets))
+        objective = self.energy_function.bind(rows, sets)
+        result = self._minimise(objective, measured=True)
 
         def lay(values: Tensor) -> Tensor:
             return unfold(values[:, None], x, dim).squeeze(-1)
@@ -213,13 +207,14 @@ class EquilibriumAggregation(SetAggregation):
             y: Sets, in the form of the output.
             index: The set of each element.
             ptr: The boundaries of the sets.
-            dim: The dimension of the elements, and of the sets.
+            dim: The dimension of both.
 
         Returns:
             The form of ``y`` without its channels.
         """
         objective, rows = self._at(x, y, index, ptr, dim)
-        return unfold(objective.value(rows)[:, None], x, dim).squeeze(-1)
+        with full_precision(rows):
+            return unfold(objective.value(rows)[:, None], x, dim).squeeze(-1)
 
     def energy_grad(
         self,
@@ -231,7 +226,8 @@ class EquilibriumAggregation(SetAggregation):
     ) -> Tensor:
         """The gradient of :meth:`energy` in ``y``, differentiable, in its form."""
         objective, rows = self._at(x, y, index, ptr, dim)
-        return unfold(objective.grad(rows), x, dim)
+        with full_precision(rows):
+            return unfold(objective.grad(rows), x, dim)
 
     def residual_loss(self) -> Tensor:
         r"""The mean over non-empty sets of :math:`\lVert \nabla E_b(y_b) \rVert^2`.
@@ -247,28 +243,29 @@ class EquilibriumAggregation(SetAggregation):
                 "'residual_loss' needs track=True and a forward pass in training mode"
             )
         objective, y = self._last_training
-        square = objective.grad(y).square().sum(1)
+        with full_precision(y):
+            square = objective.grad(y).square().sum(1)
         occupied = objective.occupied
         return torch.where(occupied, square, 0).sum() / occupied.sum().clamp(min=1)
 
-    def _minimise(self, x: Tensor, sets: SetIndex) -> tuple[SolveResult, Objective]:
-        objective = self.energy_function.bind(x, sets)
-        # Half precision would not let the solver converge; the energy has had its.
-        with torch.autocast(x.device.type, enabled=False):
+    def _minimise(self, objective: Objective, measured: bool) -> SolveResult:
+        """Solves, and if wanted measures where the last step went."""
+        with full_precision(objective.occupied):
             result = self.adjoint(self.solver, objective)
-        if isinstance(self.adjoint, Implicit) and not torch.compiler.is_compiling():
-            self._warn_once(result.status)
-        return result, objective
+            if measured:
+                with torch.no_grad():
+                    residual = objective.grad(result.y).norm(dim=1)
+                result = replace(result, residual=residual)
+        if isinstance(self.adjoint, Implicit) and is_eager():
+            self._warn_once(result.failed)
+        return result
 
-    def _warn_once(self, status: Tensor) -> None:
-        if self._warned:
-            return
-        failed = sum((status == int(failure)).sum() for failure in FAILURES)
-        if failed > 0:
+    def _warn_once(self, failed: Tensor) -> None:
+        if not self._warned and bool(failed.any()):
             self._warned = True
             warnings.warn(
-                f"{int(failed)} of {status.numel()} sets have not converged: their "
-                f"implicit gradients are wrong; see 'solve' (said once)",
+                f"{int(failed.sum())} of {failed.numel()} sets have not converged: "
+                f"their implicit gradients are wrong; see 'solve' (said once)",
                 stacklevel=2,
             )
 
@@ -319,11 +316,6 @@ class EquilibriumAggregation(SetAggregation):
         return f"{super().__repr__()[:-1]}, {names})"
 
 
-def _measured(result: SolveResult, objective: Objective) -> SolveResult:
-    """With the residual of the result itself: a step may have followed the last."""
-    with torch.no_grad():
-        return replace(result, residual=objective.grad(result.y).norm(dim=1))
-
-
-def _detached(result: SolveResult) -> SolveResult:
-    return replace(result, y=result.y.detach())
+def full_precision(like: Tensor) -> torch.autocast:
+    """Without autocast: no solver converges in half precision."""
+    return torch.autocast(like.device.type, enabled=False)

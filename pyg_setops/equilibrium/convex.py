@@ -14,7 +14,7 @@ from ..ragged import SetIndex, gather, segment_sum
 from ..ragged.precision import accumulator
 from ..solvers import HessianProduct, Objective
 from .energy import Energy
-from .sigmoid_sums import Layout, lay_out, sigmoid_moments
+from .sigmoid_sums import Layout, lay_out, sigmoid_moments, sigmoid_sums
 
 Scale = Literal["mean", "sum", "log"]
 
@@ -163,10 +163,7 @@ class ConvexObjective(Objective):
 
     def grad(self, y: Tensor) -> Tensor:
         """The gradient in ``y``, ``[B, Y]``."""
-        total, _ = sigmoid_moments(
-            self.units, self._shift(y), self.layout, with_slope=False
-        )
-        return self._grad(y, total)
+        return self._grad(y, sigmoid_sums(self.units, self._shift(y), self.layout))
 
     def curvature(self, y: Tensor) -> tuple[Tensor, HessianProduct]:
         """The gradient, and the product of each set's Hessian with a vector."""

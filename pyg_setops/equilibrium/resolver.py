@@ -43,8 +43,8 @@ def resolve_energy(
         ValueError: If ``energy`` is no such thing, or knows no such argument.
 
     Example:
-        >>> resolve_energy([16, 8])(3, 2).potential.res_trans[1]
-        Linear(in_features=5, out_features=8, bias=False)
+        >>> type(resolve_energy("paper")(3, 2)).__name__
+        'SquaredResidualEnergy'
     """
     given: dict[str, Any] = {} if lamb is None else {"lamb": lamb}
     if batch_scaled_regulariser:

@@ -50,27 +50,29 @@ def lay_out(sets: SetIndex, row_bytes: int) -> Layout:
     return Layout(grouped.sets, grouped.order, grouped.groups)
 
 
-def sigmoid_moments(
-    p: Tensor, c: Tensor, layout: Layout, with_slope: bool = True
-) -> tuple[Tensor, Tensor | None]:
-    """Computes :math:`m`, differentiable to any order, and :math:`d`, a constant.
+def sigmoid_sums(p: Tensor, c: Tensor, layout: Layout) -> Tensor:
+    """Computes :math:`m`, differentiable to any order.
 
     Args:
         p: Elements ``[N, H]``, in the layout's order.
         c: Sets ``[B, H]``.
         layout: The layout.
-        with_slope: Whether :math:`d` is wanted.
 
     Returns:
-        Two tensors ``[B, H]``, zero where empty.
+        Sets ``[B, H]``, zero where empty.
     """
     if layout.groups is not None:
-        return _SigmoidMoments.apply(p, c, layout, with_slope)
+        return _SigmoidMoments.apply(p, c, layout, False)[0]
+    return segment_sum(torch.sigmoid(p + gather(c, layout.sets)), layout.sets)
+
+
+def sigmoid_moments(p: Tensor, c: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+    """Computes :math:`m`, as :func:`sigmoid_sums`, and :math:`d`, a constant."""
+    if layout.groups is not None:
+        return _SigmoidMoments.apply(p, c, layout, True)
     sigma = torch.sigmoid(p + gather(c, layout.sets))
-    slope = None
-    if with_slope:
-        constant = sigma.detach()
-        slope = segment_sum(constant * (1 - constant), layout.sets)
+    constant = sigma.detach()
+    slope = segment_sum(constant * (1 - constant), layout.sets)
     return segment_sum(sigma, layout.sets), slope
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .loop import repeat
+from .loop import State, repeat
 from .objective import Objective
 from .result import SolveResult
 from .solver import Solver, classify
@@ -96,7 +96,7 @@ class LBFGS(Solver):
 
         length, taken = torch.ones_like(norm), torch.zeros_like(norm, dtype=torch.long)
         pairs = y.new_zeros(self.memory, 2, *y.shape)
-        state = (y, value, grad, direction, length, pairs, taken)
+        state: State = (y, value, grad, direction, length, pairs, taken)
         state = repeat(step, state, is_active, self.max_steps)
         y, _, grad, _, length, _, taken = state
         norm = grad.norm(dim=1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .linear import STEP_TOLERANCE, attainable, solve_positive
-from .loop import repeat
+from .loop import State, repeat
 from .objective import HessianProduct, Objective
 from .result import SolveResult
 from .solver import Solver, classify
@@ -80,7 +80,7 @@ class Newton(Solver):
             return sound & (norm > goal) & (length >= shortest)
 
         taken = torch.zeros_like(norm, dtype=torch.long)
-        state = (y, norm, direction, torch.ones_like(norm), taken)
+        state: State = (y, norm, direction, torch.ones_like(norm), taken)
         state = repeat(step, state, is_active, self.max_steps)
         y, norm, direction, length, taken = state
         converged = norm <= goal

@@ -35,3 +35,10 @@ class SolveResult:
     status: Tensor
     num_steps: Tensor
     residual: Tensor
+
+    @property
+    def failed(self) -> Tensor:
+        """Which rows have something to minimise, and have not reached it, ``[B]``."""
+        return (self.status > int(Status.CONVERGED)) & (
+            self.status < int(Status.NONFINITE)
+        )
