@@ -7,7 +7,8 @@
 A set holds 5 to 100 numbers from a normal, a gamma or a uniform distribution, and a
 network is to say its quantiles. A set function maps the numbers to 16 channels, which a
 small perceptron reads. Equilibrium Aggregation (https://arxiv.org/abs/2202.12795) with
-a convex energy and with PyG's residual one, beside PyG's own class, Deep Sets, a Set
+a convex energy, of the numbers and of a perceptron's view of them, and with PyG's
+residual one, beside PyG's own class, Deep Sets, a Set
 Transformer and SWARM, trained on the same batches of 32. All are asked for the test
 sets one at a time, 32 and 512 at a time, which should make no difference, and for sets
 of 500.
@@ -47,9 +48,11 @@ from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import MLP
 
+from pyg_setops.aggr import EquilibriumAggregation
 from pyg_setops.datasets import ScalarSets
 
 CHANNELS = 16
+LIFT = 32
 BATCH_SIZES = (1, 32, 512)
 LARGE = 500  # elements of the sets that test extrapolation
 EPOCH = 100  # steps between two points of the learning curve
@@ -94,13 +97,18 @@ class Errors(NamedTuple):
 def make_models(num_levels: int) -> dict[str, Callable[[], Module]]:
     """The networks by name."""
 
-    def make(readout: Callable[[], Module]) -> Module:
-        return SetNetwork(
-            Identity(), readout(), MLP([CHANNELS, 64, num_levels], norm=None)
-        )
+    def make(
+        readout: Callable[[], Module], on_elements: Callable[[], Module] = Identity
+    ) -> Module:
+        on_sets = MLP([CHANNELS, 64, num_levels], norm=None)
+        return SetNetwork(on_elements(), readout(), on_sets)
 
     readouts = make_readouts(1, CHANNELS)
-    return {name: partial(make, readout) for name, readout in readouts.items()}
+    models = {name: partial(make, readout) for name, readout in readouts.items()}
+    # Its potential sees x through one layer of sigmoids, the others' through more.
+    lifted = partial(EquilibriumAggregation, LIFT, CHANNELS)
+    perceptron = partial(MLP, [1, LIFT, LIFT], norm=None)
+    return {"Equilibrium, convex, on MLP": partial(make, lifted, perceptron), **models}
 
 
 def loss(network: Module, batch: Batch) -> dict[str, Tensor]:
@@ -170,7 +178,7 @@ def make_report(
     return Report(
         "Quantiles of sets of 5 to 100 numbers, RMSE on other sets",
         f"python examples/equilibrium_quantiles.py --levels {levels} --steps "
-        f"{config.steps} --seeds {config.seeds}",
+        f"{config.steps} --seeds {config.seeds} --output {config.output}",
         [
             "model",
             "level",
@@ -225,13 +233,11 @@ def draw(
     figure, panels = plt.subplots(1, 4, figsize=(18, 4.6), layout="constrained")
     _by_batch_size(panels[0], errors)
     for axes, name in zip(
-        panels[1:3], ("PyG's Equilibrium", "Equilibrium, convex"), strict=True
+        panels[1:3], ("PyG's Equilibrium", "Equilibrium, convex, on MLP"), strict=True
     ):
         _against_truth(axes, errors[name][0].single, targets(test))
         axes.set_title(f"{name}, sets one at a time")
-    draw_curves(
-        panels[3], {name: each[0] for name, each in fits.items()}, "RMSE", {}
-    )
+    draw_curves(panels[3], {name: each[0] for name, each in fits.items()}, "RMSE", {})
     panels[3].set(title="RMSE, validation sets (512 at once)", yscale="log")
     return figure
 

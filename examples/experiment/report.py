@@ -105,7 +105,11 @@ def _circumstances() -> str:
 
 
 def draw_curves(
-    axes: Axes, fits: dict[str, Fitted], metric: str, bound: dict[str, float]
+    axes: Axes,
+    fits: dict[str, Fitted],
+    metric: str,
+    bound: dict[str, float],
+    legend: str = "upper right",
 ) -> None:
     """Draws the learning curve of each model, and a dashed line for each bound."""
     for name, fitted in fits.items():
@@ -116,7 +120,7 @@ def draw_curves(
     axes.set_xlabel("step")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc=legend)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

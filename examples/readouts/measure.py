@@ -12,9 +12,7 @@ from torch_geometric.loader import DataLoader
 
 
 @torch.no_grad()
-def predict(
-    network: Module, sets: Dataset | Sequence[Data], batch_size: int
-) -> Tensor:
+def predict(network: Module, sets: Dataset | Sequence[Data], batch_size: int) -> Tensor:
     """The outputs for all sets, asked for ``batch_size`` at a time."""
     return torch.cat([network(batch) for batch in DataLoader(sets, batch_size)])
 

@@ -18,14 +18,18 @@ WIDTHS = [64, 64]  # of the residual potential, ours and PyG's
 STEPS = 5  # of its solver
 
 
-class PublishedEquilibrium(Published):
+class PublishedEquilibrium(Module):
     """PyG's class, made to work in inference mode, where it raises."""
+
+    def __init__(self, in_channels: int, channels: int):
+        super().__init__()
+        self.aggr = Published(in_channels, channels, WIDTHS, grad_iter=STEPS)
 
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
         """Maps elements to sets."""
         with torch.inference_mode(False), torch.enable_grad():
             # A clone is an ordinary tensor, which its inner autograd needs.
-            y = super().forward(x.clone(), index)
+            y = self.aggr(x.clone(), index)
         return y if self.training else y.detach()
 
 
@@ -49,12 +53,8 @@ def make_readouts(in_channels: int, channels: int) -> dict[str, Callable[[], Mod
     return {
         "Equilibrium, convex": partial(EquilibriumAggregation, *widths),
         "Equilibrium, residual": residual,
-        "PyG's Equilibrium": partial(
-            PublishedEquilibrium, *widths, WIDTHS, grad_iter=STEPS
-        ),
+        "PyG's Equilibrium": partial(PublishedEquilibrium, *widths),
         "Deep Sets": partial(DeepSets, *widths, hidden_channels=64, num_layers=2),
         "PyG's Set Transformer": partial(SetTransformer, *widths),
-        "SWARM": partial(
-            SwarmAggregation, *widths, hidden_channels=max(32, channels)
-        ),
+        "SWARM": partial(SwarmAggregation, *widths, hidden_channels=max(32, channels)),
     }
