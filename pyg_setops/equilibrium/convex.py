@@ -38,8 +38,8 @@ class ConvexEnergy(Energy):
         in_channels: The width of the elements.
         out_channels: The width of ``y``.
         hidden_channels: The number of units; ``None`` takes twice ``out_channels``.
-        lift_channels: The width of :math:`h`; ``None`` takes ``in_channels``, at
-            least 16.
+        lift_channels: The width of :math:`h`; ``None`` takes half of
+            ``in_channels``, at least 32.
         scale: :math:`s_n` for a set of :math:`n`: ``'mean'`` is :math:`1/n`,
             ``'sum'`` is 1, ``'log'`` is :math:`\log_2(n + 1)/n`.
 
@@ -63,7 +63,7 @@ class ConvexEnergy(Energy):
             raise ValueError(f"'scale' must be one of {get_args(Scale)}, got {scale!r}")
         self.scale = scale
         hidden = 2 * out_channels if hidden_channels is None else hidden_channels
-        lift = max(16, in_channels) if lift_channels is None else lift_channels
+        lift = max(32, in_channels // 2) if lift_channels is None else lift_channels
         self.lin_lift = Linear(in_channels, lift)
         self.lin_x = Linear(lift, hidden, bias=False)
         self.lin_out = Linear(in_channels, out_channels, bias=False)

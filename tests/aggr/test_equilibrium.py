@@ -313,7 +313,7 @@ def test_saves_a_few_rows_for_each_element_whatever_the_steps():
     ]
     assert saved[0] == saved[1]
     # The elements, their lift, the units; a quarter more for rows of sets.
-    assert saved[0] < 1.25 * 4 * len(batch.x) * (16 + 16 + 32)
+    assert saved[0] < 1.25 * 4 * len(batch.x) * (16 + 32 + 32)
 
 
 @pytest.fixture
