@@ -6,7 +6,8 @@ Sets of points in the plane are mapped to two numbers, the minimum of a learned 
 (https://arxiv.org/abs/2202.12795), trained to be the median of each coordinate. With
 two numbers the energy can be drawn: the convex one, minimised by Newton's method, and
 the residual one of PyG, trained through five steps of momentum as there. On the
-contours are the paths of all solvers; beside them, the norm of the gradient after each
+contours are the paths of all solvers, and the network's own answer: that of the residual
+energy is where its five steps end, not where the energy is lowest. Beside them, the norm of the gradient after each
 step, on other sets, in double precision.
 
 Writes the table (csv, md) and the picture to ``runs/equilibrium_landscape``.
@@ -40,6 +41,7 @@ from pyg_setops.solvers import LBFGS, Momentum, Nesterov, Newton, Objective, Sol
 TRAINED_STEPS = 5  # of momentum, as PyG takes
 TOLERANCE = 1e-6
 SIDE = 90  # of the grid under the contours
+DRAWN = 20  # steps of a path; later ones hardly move
 COLOURS = {"Newton": "C3", "L-BFGS": "C1", "Nesterov": "C2", "momentum": "C4"}
 
 SolverFactory = Callable[[int], Solver]
@@ -124,7 +126,9 @@ def make_solvers(aggregation: EquilibriumAggregation) -> dict[str, SolverFactory
     }
     if aggregation.energy_function.has_curvature:
         return {"Newton": partial(Newton, tol=0), **solvers}
-    rate, momentum = map(float, aggregation.solver.rates(torch.zeros(1)))
+    rate, momentum = (
+        float(x.detach()) for x in aggregation.solver.rates(torch.ones(1))
+    )
     learned = partial(Momentum, learning_rate=rate, momentum=momentum)
     return {**solvers, "momentum": learned}
 
@@ -218,17 +222,20 @@ def _contours(
     paths: dict[str, Tensor],
 ) -> None:
     middle = data.y[0]
-    first, second = [float(c) + np.linspace(-1.1, 1.1, SIDE) for c in middle]
+    first, second = [float(c) + np.linspace(-1, 1, SIDE) for c in middle]
     plane = torch.cartesian_prod(torch.tensor(second), torch.tensor(first)).flip(1)
     energy = _energy(aggregation, data.x, plane).view(SIDE, SIDE).numpy()
     height = (energy - energy.min()) / np.ptp(energy)
     levels = np.linspace(0, 1, 24) ** 2
-    axes.contourf(first, second, height, levels, cmap="Blues_r", alpha=0.55)
+    axes.contourf(first, second, height, levels, cmap="Blues_r", alpha=0.45)
     axes.contour(first, second, height, levels, colors="white", linewidths=0.6)
-    axes.plot(*data.x.T, ".", color="0.35", ms=5, label="points of the set")
-    for name, path in paths.items():
-        axes.plot(*path.T, "o-", color=COLOURS[name], ms=3.5, lw=1.3, label=name)
-    axes.plot(*middle, "*", color="black", ms=15, mec="white", label="median")
+    axes.plot(*data.x.T, ".", color="0.5", ms=4, label="points of the set")
+    # The longest paths first, below the others.
+    for name, path in reversed(paths.items()):
+        axes.plot(*path[:DRAWN].T, "o-", color=COLOURS[name], ms=3, lw=1, label=name)
+    answer = aggregation(data.x, ptr=torch.tensor([0, data.num_nodes]))
+    axes.plot(*middle, "*", color="black", ms=17, mec="white", label="median")
+    axes.plot(*answer.detach().T, "D", color="gold", ms=6, mec="black", label="answer")
     axes.set(xlim=first[[0, -1]], ylim=second[[0, -1]], aspect="equal")
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
 

@@ -161,6 +161,7 @@ def make_report(config: Config, fits: dict[str, Fitted], best: dict) -> Report:
     ]
     bound = f"{best['loss']:.4f}", f"{best['accuracy']:.3f}"
     return Report(
+        "swarm_clustering",
         "Amortised clustering, cross entropy in nats per point",
         f"python examples/swarm_clustering.py --steps {config.steps}",
         ["model", "cross entropy", "accuracy", "parameters", "Adam lr", "minutes"],
@@ -265,7 +266,7 @@ def main(config: Config) -> None:
         for name, (rate, make) in MODELS.items()
     }
     make_report(config, fits, bayes(test)).write(folder)
-    save_figure(draw(fits, test), folder / "clustering.png")
+    save_figure(draw(fits, test), folder / "swarm_clustering.png")
 
 
 if __name__ == "__main__":

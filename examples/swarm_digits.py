@@ -211,6 +211,7 @@ def make_report(
         bits = f"{histogram_bits(size):.4f}"
         rows.append([f"{size} x {size}: histogram", bits, "", "", ""])
     return Report(
+        "swarm_digits",
         "Handwritten digits, bits per pixel (17 levels, held-out digits)",
         f"python examples/swarm_digits.py --steps {config.steps}",
         ["model", "bits", "steps", "parameters", "minutes"],
@@ -291,7 +292,7 @@ def main(config: Config) -> None:
         }
     samples, drawn = draw_samples(config, fits)
     make_report(config, fits, drawn).write(folder)
-    save_figure(draw(fits, samples), folder / "digits.png")
+    save_figure(draw(fits, samples), folder / "swarm_digits.png")
 
 
 if __name__ == "__main__":

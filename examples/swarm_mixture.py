@@ -186,6 +186,7 @@ def make_report(config: Config, fits: dict[str, Fitted], bound: float) -> Report
         [f"published: {name}", *scores, "", ""] for name, scores in PUBLISHED.items()
     ]
     return Report(
+        "swarm_mixture",
         "Amortised mixture of Gaussians, log-likelihood per point",
         f"python examples/swarm_mixture.py --steps {config.steps}",
         ["model", "LL0", "LL1", "steps", "parameters", "minutes"],
@@ -244,7 +245,7 @@ def main(config: Config) -> None:
         for name, make in MODELS.items()
     }
     make_report(config, fits, oracle(test)).write(folder)
-    save_figure(draw(fits, test), folder / "mixture.png")
+    save_figure(draw(fits, test), folder / "swarm_mixture.png")
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ class Report:
     """A table, and what was done to get it.
 
     Attributes:
+        name: What its files are called, the picture's too.
         title: What the table shows.
         command: The command that makes it.
         columns: The names of the columns.
@@ -65,6 +66,7 @@ class Report:
         notes: Sentences below the table: budget, seeds, where published rows are from.
     """
 
+    name: str
     title: str
     command: str
     columns: Sequence[str]
@@ -72,7 +74,7 @@ class Report:
     notes: Sequence[str]
 
     def write(self, folder: Path) -> None:
-        """Prints the table, and writes ``results.csv`` and ``results.md``."""
+        """Prints the table, and writes it as csv and md."""
         table = Table(title=self.title, caption="\n".join(self.notes))
         for number, column in enumerate(self.columns):
             table.add_column(column, justify="right" if number else "left")
@@ -81,21 +83,22 @@ class Report:
         Console().print(table)
         cells = io.StringIO()
         csv.writer(cells, lineterminator="\n").writerows([self.columns, *self.rows])
-        write_text(folder / "results.csv", cells.getvalue())
-        write_text(folder / "results.md", self.markdown())
+        write_text(folder / f"{self.name}.csv", cells.getvalue())
+        write_text(folder / f"{self.name}.md", self.markdown())
 
     def markdown(self) -> str:
-        """The table and its notes in Markdown."""
+        """The picture, the table, the command and the notes in Markdown."""
         bars = ["---", *["---:"] * (len(self.columns) - 1)]
         lines = [f"| {' | '.join(row)} |" for row in [self.columns, bars, *self.rows]]
         notes = [f"- {note}" for note in [*self.notes, _circumstances()]]
-        command = f"```\n{self.command}\n```"
-        return (
-            "\n\n".join(
-                [f"# {self.title}", command, "\n".join(lines), "\n".join(notes)]
-            ).strip()
-            + "\n"
-        )
+        parts = [
+            f"# {self.title}",
+            f"```bash\n{self.command}\n```",
+            f"![{self.title}]({self.name}.png)",
+            "\n".join(lines),
+            "\n".join(notes),
+        ]
+        return "\n\n".join(parts) + "\n"
 
 
 def _circumstances() -> str:

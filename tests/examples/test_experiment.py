@@ -81,11 +81,18 @@ def test_a_smoke_run_starts_afresh_beside_the_real_one(tmp_path):
 
 
 def test_a_report_is_written_with_all_that_repeats_it(tmp_path, capsys):
-    report = Report("T", "run me", ["model", "score"], [["a, b", "1"]], ["budget"])
+    report = Report("t", "T", "run me", ["model", "score"], [["a, b", "1"]], ["budget"])
     report.write(tmp_path)
-    with open(tmp_path / "results.csv") as file:
+    with open(tmp_path / "t.csv") as file:
         assert list(csv.reader(file)) == [["model", "score"], ["a, b", "1"]]
-    text = (tmp_path / "results.md").read_text()
-    for part in ("# T", "run me", "| a, b | 1 |", "- budget", torch.__version__):
+    text = (tmp_path / "t.md").read_text()
+    for part in (
+        "# T",
+        "(t.png)",
+        "run me",
+        "| a, b | 1 |",
+        "- budget",
+        torch.__version__,
+    ):
         assert part in text
     assert "score" in capsys.readouterr().out
