@@ -84,9 +84,7 @@ class ConvexEnergy(Energy):
         """Fixes the elements ``[N, in_channels]``, leaving a function of ``y``."""
         dtype = accumulator(x.dtype)
         y_weight, y_bias = self.lin_y.weight.to(dtype), self.lin_y.bias.to(dtype)
-        layout = lay_out(sets, y_bias.nbytes)
-        if layout.order is not None:
-            x = x[layout.order]
+        x, layout = lay_out(x, sets, y_bias.nbytes)
         scale = _scale(self.scale, sets.sizes[:, None].to(dtype))
         total = segment_sum(x.to(dtype), layout.sets) * scale
         return ConvexObjective(

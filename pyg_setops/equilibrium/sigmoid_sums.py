@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..ragged import SetIndex, SizeGroup, gather, segment_sum, size_groups
+from ..ragged import SetIndex, SizeGroups, gather, segment_sum, size_groups
 from ..ragged.eager import is_eager, is_readable
 
 # The sigmoids of a group: small enough for a cache.
@@ -33,43 +33,41 @@ class Layout:
 
     Attributes:
         sets: Their sets.
-        order: The order in which they lie, ``None`` for the caller's.
-        groups: Sets of equal size, ``None`` where that does not pay.
+        grouped: Sets of equal size, ``None`` where that does not pay.
     """
 
     sets: SetIndex
-    order: Tensor | None = None
-    groups: list[SizeGroup] | None = None
+    grouped: SizeGroups | None = None
 
 
-def lay_out(sets: SetIndex, row_bytes: int) -> Layout:
-    """Chooses a layout for elements of this many bytes."""
+def lay_out(x: Tensor, sets: SetIndex, row_bytes: int) -> tuple[Tensor, Layout]:
+    """Brings elements into a layout, chosen for a pass of this many bytes for each."""
     if not (is_eager() and is_readable(sets.sizes)):
-        return Layout(sets)
+        return x, Layout(sets)
     grouped = size_groups(sets, max(1, GROUP_BYTES // max(1, row_bytes)))
-    return Layout(grouped.sets, grouped.order, grouped.groups)
+    return x[grouped.order], Layout(grouped.sets, grouped)
 
 
 def sigmoid_sums(p: Tensor, c: Tensor, layout: Layout) -> Tensor:
     """Computes :math:`m`, differentiable to any order.
 
     Args:
-        p: Elements ``[N, H]``, in the layout's order.
+        p: Elements ``[N, H]``, laid out.
         c: Sets ``[B, H]``.
         layout: The layout.
 
     Returns:
         Sets ``[B, H]``, zero where empty.
     """
-    if layout.groups is not None:
-        return _SigmoidMoments.apply(p, c, layout, False)[0]
+    if layout.grouped is not None:
+        return _SigmoidMoments.apply(p, c, layout.grouped, False)[0]
     return segment_sum(torch.sigmoid(p + gather(c, layout.sets)), layout.sets)
 
 
 def sigmoid_moments(p: Tensor, c: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
     """Computes :math:`m`, as :func:`sigmoid_sums`, and :math:`d`, a constant."""
-    if layout.groups is not None:
-        return _SigmoidMoments.apply(p, c, layout, True)
+    if layout.grouped is not None:
+        return _SigmoidMoments.apply(p, c, layout.grouped, True)
     sigma = torch.sigmoid(p + gather(c, layout.sets))
     constant = sigma.detach()
     slope = segment_sum(constant * (1 - constant), layout.sets)
@@ -79,53 +77,61 @@ def sigmoid_moments(p: Tensor, c: Tensor, layout: Layout) -> tuple[Tensor, Tenso
 class _SigmoidMoments(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, p: Tensor, c: Tensor, layout: Layout, with_slope: bool
+        ctx: Any, p: Tensor, c: Tensor, grouped: SizeGroups, with_slope: bool
     ) -> tuple[Tensor, Tensor | None]:
         ctx.save_for_backward(p, c)
-        ctx.layout = layout
+        ctx.grouped = grouped
         ctx.set_materialize_grads(False)
-        assert layout.groups is not None
-        total = torch.zeros_like(c)
-        slope = torch.zeros_like(c) if with_slope else None
-        for numbers, _, sigma in _sigmoids(p, c, layout.groups):
-            sums = sigma.sum(1)
-            total[numbers] = sums
-            if slope is not None:
-                slope[numbers] = sums - sigma.square_().sum(1)
-        if slope is not None:
-            ctx.mark_non_differentiable(slope)
-        return total, slope
+        moments = c.new_zeros(1 + with_slope, *c.shape)
+        sums = c.new_empty(1 + with_slope, grouped.numbers.numel(), c.size(1))
+        for sets, _, sigma in _sigmoids(p, c, grouped):
+            torch.sum(sigma, 1, out=sums[0, sets])
+            if with_slope:
+                torch.sum(sigma.square_(), 1, out=sums[1, sets])
+        moments[:, grouped.numbers] = sums
+        if not with_slope:
+            return moments[0], None
+        slope = moments[0] - moments[1]
+        ctx.mark_non_differentiable(slope)
+        return moments[0], slope
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         p, c = ctx.saved_tensors
-        grad, sets = grads[0], ctx.layout.sets
+        grad, grouped = grads[0], ctx.grouped
         if grad is None:
             return None, None, None, None
         if torch.is_grad_enabled():
-            sigma = torch.sigmoid(p + gather(c, sets))
-            grad_p = sigma * (1 - sigma) * gather(grad, sets)
-            return grad_p, segment_sum(grad_p, sets), None, None
+            sigma = torch.sigmoid(p + gather(c, grouped.sets))
+            grad_p = sigma * (1 - sigma) * gather(grad, grouped.sets)
+            return grad_p, segment_sum(grad_p, grouped.sets), None, None
         grad_p, grad_c = torch.empty_like(p), torch.zeros_like(c)
-        for numbers, rows, sigma in _sigmoids(p, c, ctx.layout.groups):
+        grad = grad[grouped.numbers]
+        sums = torch.empty_like(grad)
+        for sets, rows, sigma in _sigmoids(p, c, grouped):
             slope = torch.addcmul(sigma, sigma, sigma, value=-1, out=sigma)
             out = grad_p[rows].view_as(slope)
-            torch.mul(slope, grad[numbers][:, None], out=out)
-            grad_c[numbers] = out.sum(1)
+            torch.mul(slope, grad[sets][:, None], out=out)
+            torch.sum(out, 1, out=sums[sets])
+        grad_c[grouped.numbers] = sums
         return grad_p, grad_c, None, None
 
 
 def _sigmoids(
-    p: Tensor, c: Tensor, groups: list[SizeGroup]
-) -> Iterator[tuple[Tensor, slice, Tensor]]:
+    p: Tensor, c: Tensor, grouped: SizeGroups
+) -> Iterator[tuple[slice, slice, Tensor]]:
     """``(sets, rows, sigmoids [G, size, H])`` of each group, free to be overwritten.
 
-    All in one buffer: fresh memory would cost as much as the sigmoids.
+    Sets are counted in the order of ``grouped.numbers``. All sigmoids are in one
+    buffer: fresh memory would cost as much as they do.
     """
-    largest = max((group.rows.stop - group.rows.start for group in groups), default=0)
-    buffer = p.new_empty(largest, p.size(1))
-    for group in groups:
+    c, start = c[grouped.numbers], 0
+    rows = [group.size * group.numbers.numel() for group in grouped.groups]
+    buffer = p.new_empty(max(rows, default=0), p.size(1))
+    for group, count in zip(grouped.groups, rows, strict=True):
         elements = group.view(p)
-        sigma = buffer[: group.rows.stop - group.rows.start].view_as(elements)
-        torch.add(elements, c[group.numbers][:, None], out=sigma)
-        yield group.numbers, group.rows, sigma.sigmoid_()
+        sigma = buffer[:count].view_as(elements)
+        sets = slice(start, start + elements.size(0))
+        torch.add(elements, c[sets][:, None], out=sigma)
+        yield sets, group.rows, sigma.sigmoid_()
+        start = sets.stop

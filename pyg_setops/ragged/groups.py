@@ -37,11 +37,13 @@ class SizeGroups:
         order: The elements in the order of the groups, ``[N]``.
         sets: The layout of the elements in that order; sets keep their numbers.
         groups: The groups, by ascending size; none of empty sets.
+        numbers: The sets of all groups, one group after another.
     """
 
     order: Tensor
     sets: SetIndex
     groups: list[SizeGroup]
+    numbers: Tensor
 
 
 def size_groups(sets: SetIndex, max_rows: int) -> SizeGroups:
@@ -70,7 +72,8 @@ def size_groups(sets: SetIndex, max_rows: int) -> SizeGroups:
     by_size = by_size + shift.repeat_interleave(sizes, output_size=sets.num_elements)
     order = by_size if order is None else order[by_size]
     grouped = SetIndex(sets.index[order], None, sets.num_sets, sets.num_elements)
-    return SizeGroups(order, grouped, _groups(sizes, numbers, max_rows))
+    groups = _groups(sizes, numbers, max_rows)
+    return SizeGroups(order, grouped, groups, numbers[sizes > 0])
 
 
 def _groups(sizes: Tensor, numbers: Tensor, max_rows: int) -> list[SizeGroup]:

@@ -29,6 +29,7 @@ def test_groups_are_the_sets(index, max_rows):
             seen.append(number)
     assert end == len(index)
     assert sorted(seen) == index.unique().tolist()
+    assert layout.numbers.tolist() == seen
 
 
 def test_sizes_ascend_and_share_groups():
