@@ -146,6 +146,7 @@ def make_report(
             ]
         )
     return Report(
+        config.output.name,
         f"Counting the classes of {config.size} x {config.size} digits, 1 to 10, by "
         "sets of unseen images",
         f"python examples/equilibrium_counting.py --size {config.size} --steps "
@@ -183,7 +184,13 @@ def draw(
         _set(figure.add_subplot(grid[row, 0]), test[row], row, answers)
     _by_count(figure.add_subplot(grid[:, 1]), answers, targets(test))
     axes = figure.add_subplot(grid[:, 2])
-    draw_curves(axes, {name: each[0] for name, each in fits.items()}, "accuracy", {})
+    draw_curves(
+        axes,
+        {name: each[0] for name, each in fits.items()},
+        "accuracy",
+        {},
+        "lower right",
+    )
     axes.set(title="accuracy, sets of unseen images")
     return figure
 
@@ -232,7 +239,7 @@ def main(config: Config) -> None:
         for name, seeds in fits.items()
     }
     make_report(config, fits, answers, targets(test)).write(folder)
-    save_figure(draw(fits, answers, test), folder / "counting.png")
+    save_figure(draw(fits, answers, test), folder / f"{config.output.name}.png")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ Sets of points in the plane are mapped to two numbers, the minimum of a learned 
 (https://arxiv.org/abs/2202.12795), trained to be the median of each coordinate. With
 two numbers the energy can be drawn: the convex one, minimised by Newton's method, and
 the residual one of PyG, trained through five steps of momentum as there. On the
-contours are the paths of all solvers, and the network's own answer: that of the residual
-energy is where its five steps end, not where the energy is lowest. Beside them, the norm of the gradient after each
-step, on other sets, in double precision.
+contours are the paths of all solvers, and the network's own answer: with the residual
+energy, that is where its five steps end, not where the energy is lowest. Beside them,
+the norm of the gradient after each step, over many sets, in double precision.
 
 Writes the table (csv, md) and the picture to ``runs/equilibrium_landscape``.
 """
@@ -166,6 +166,7 @@ def make_report(
             )
     trained = ", ".join(f"{name} {error:.3f}" for name, error in errors.items())
     return Report(
+        "equilibrium_landscape",
         "Norm of the energy's gradient after each step, median over sets",
         f"python examples/equilibrium_landscape.py --steps {config.steps}",
         [
@@ -279,7 +280,9 @@ def main(config: Config) -> None:
         name: {solver: path[:, 0] for solver, path in by_solver.items()}
         for name, by_solver in paths.items()
     }
-    save_figure(draw(networks, sets[0], first, norms), folder / "landscape.png")
+    save_figure(
+        draw(networks, sets[0], first, norms), folder / "equilibrium_landscape.png"
+    )
 
 
 if __name__ == "__main__":

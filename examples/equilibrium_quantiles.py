@@ -7,11 +7,10 @@
 A set holds 5 to 100 numbers from a normal, a gamma or a uniform distribution, and a
 network is to say its quantiles. A set function maps the numbers to 16 channels, which a
 small perceptron reads. Equilibrium Aggregation (https://arxiv.org/abs/2202.12795) with
-a convex energy, of the numbers and of a perceptron's view of them, and with PyG's
-residual one, beside PyG's own class, Deep Sets, a Set
-Transformer and SWARM, trained on the same batches of 32. All are asked for the test
-sets one at a time, 32 and 512 at a time, which should make no difference, and for sets
-of 500.
+a convex energy, of the numbers or of what a perceptron makes of each, and with PyG's
+residual one, beside PyG's own class, Deep Sets, a Set Transformer and SWARM, trained on
+the same batches of 32. All are asked for the test sets one at a time, 32 and 512 at a
+time, which should make no difference, and for sets of 500.
 
 Writes the table (csv, md) and the picture to ``runs/equilibrium_median``, or to
 ``--output``.
@@ -176,6 +175,7 @@ def make_report(
     ]
     levels = " ".join(f"{level:g}" for level in config.levels)
     return Report(
+        config.output.name,
         "Quantiles of sets of 5 to 100 numbers, RMSE on other sets",
         f"python examples/equilibrium_quantiles.py --levels {levels} --steps "
         f"{config.steps} --seeds {config.seeds} --output {config.output}",
@@ -288,7 +288,7 @@ def main(config: Config) -> None:
         for name, seeds in fits.items()
     }
     make_report(config, fits, errors, test).write(folder)
-    save_figure(draw(fits, errors, test), folder / "quantiles.png")
+    save_figure(draw(fits, errors, test), folder / f"{config.output.name}.png")
 
 
 if __name__ == "__main__":
