@@ -23,7 +23,7 @@ autodoc_member_order = "bysource"
 # torch.nn.Module's own members would bury ours.
 autodoc_default_options = {"members": True, "show-inheritance": True}
 templates_path: list[str] = []
-exclude_patterns = ["_build", "benchmarks/README.md", "results/README.md"]
+exclude_patterns = ["_build"]
 
 html_theme = "furo"
 html_title = "pyg_setops"

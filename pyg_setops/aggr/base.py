@@ -82,13 +82,25 @@ class SetAggregation(LazyChannels, Aggregation):
                 :meth:`pyg_setops.ragged.SetIndex.build`), or ``x`` has not the width
                 that the layer has.
         """
+        rows, sets = self.read(x, index, ptr, dim_size, dim)
+        out = self.aggregate(rows, sets)
+        out = torch.where((sets.sizes > 0)[:, None], out, 0)
+        return unfold(out, x, dim)
+
+    def read(
+        self,
+        x: Tensor,
+        index: Tensor | None,
+        ptr: Tensor | None,
+        dim_size: int | None,
+        dim: int,
+    ) -> tuple[Tensor, SetIndex]:
+        """Checks what PyG sends, and lays it out as rows and their sets."""
         count = element_count(x, dim)
         sets = SetIndex.build(index, ptr, dim_size, count, x.device)
         rows, sets = fold(x, sets, dim)
         self.see(rows)
-        out = self.aggregate(rows, sets)
-        out = torch.where((sets.sizes > 0)[:, None], out, 0)
-        return unfold(out, x, dim)
+        return rows, sets
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_channels}, {self.out_channels})"

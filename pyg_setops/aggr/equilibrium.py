@@ -178,7 +178,7 @@ class EquilibriumAggregation(SetAggregation):
             The minimisers in the form of the output, and a status, the number of
             steps and the norm of the gradient for each.
         """
-        rows, sets = self._read(x, index, ptr, dim_size, dim)
+        rows, sets = self.read(x, index, ptr, dim_size, dim)
         objective = self.energy_function.bind(rows, sets)
         result = self._minimise(objective, measured=True)
 
@@ -269,24 +269,10 @@ class EquilibriumAggregation(SetAggregation):
                 stacklevel=2,
             )
 
-    def _read(
-        self,
-        x: Tensor,
-        index: Tensor | None,
-        ptr: Tensor | None,
-        dim_size: int | None,
-        dim: int,
-    ) -> tuple[Tensor, SetIndex]:
-        count = element_count(x, dim)
-        sets = SetIndex.build(index, ptr, dim_size, count, x.device)
-        rows, sets = fold(x, sets, dim)
-        self.see(rows)
-        return rows, sets
-
     def _at(
         self, x: Tensor, y: Tensor, index: Tensor | None, ptr: Tensor | None, dim: int
     ) -> tuple[Objective, Tensor]:
-        rows, sets = self._read(x, index, ptr, y.size(dim), dim)
+        rows, sets = self.read(x, index, ptr, y.size(dim), dim)
         if y.size(-1) != self.out_channels:
             raise ValueError(
                 f"'y' must have {self.out_channels} channels, got {y.size(-1)}"
