@@ -198,8 +198,9 @@ def draw(fits: dict[str, Fitted], test: GaussianMixtures) -> Figure:
             if row == 0:
                 axes.set_title(name)
     axes = figure.add_subplot(grid[:, -1])
-    draw_curves(axes, fits, "loss", {"Bayes": bayes(test)["loss"]})
-    axes.set(title="cross entropy, test sets", yscale="log")
+    draw_curves(axes, fits, "loss", {"Bayes": bayes(test)["loss"]}, "center right")
+    axes.set(title="cross entropy, test sets")
+    axes.set_ylim(bottom=0)
     return figure
 
 
