@@ -21,9 +21,8 @@ from ..equilibrium.resolver import (
     resolve_solver,
 )
 from ..equilibrium.state import rename_published, stored_width
-from ..ragged import SetIndex, fold, unfold
+from ..ragged import SetIndex, unfold
 from ..ragged.eager import is_eager
-from ..ragged.fold import element_count
 from ..solvers import (
     Adjoint,
     Implicit,
