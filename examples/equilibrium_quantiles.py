@@ -239,19 +239,21 @@ def draw(
         axes.set_title(f"{name}, sets one at a time")
     draw_curves(panels[3], {name: each[0] for name, each in fits.items()}, "RMSE", {})
     panels[3].set(title="RMSE, validation sets (512 at once)", yscale="log")
+    panels[3].get_legend().remove()  # that of the first panel serves
     return figure
 
 
 def _by_batch_size(axes: Axes, errors: dict[str, list[Errors]]) -> None:
-    places = range(len(BATCH_SIZES) + 1)
-    for name, seeds in errors.items():
+    places = torch.arange(len(BATCH_SIZES) + 1)
+    for number, (name, seeds) in enumerate(errors.items()):
         table = torch.stack(
             [torch.cat([each.by_batch_size, each.large[None]]) for each in seeds]
         )
-        # Over levels and seeds; then the large sets stand apart from the rest.
-        values = table.square().mean(dim=(0, 2)).sqrt().tolist()
-        (line,) = axes.plot(places[:-1], values[:-1], "o-", label=name)
-        axes.plot(places[-1], values[-1], "s", color=line.get_color())
+        values = table.square().mean(dim=(0, 2)).sqrt()  # over levels and seeds
+        # Side by side, as some are equal.
+        at = places + 0.06 * (number - len(errors) / 2)
+        (line,) = axes.plot(at[:-1], values[:-1], "o-", ms=5, label=name)
+        axes.plot(at[-1], values[-1], "s", color=line.get_color())
     axes.set_xticks(places, [*[f"B = {size}" for size in BATCH_SIZES], f"n = {LARGE}"])
     axes.set(title="RMSE, by sets in a batch; large sets", yscale="log")
     axes.grid(alpha=0.3, which="both")
