@@ -1,6 +1,6 @@
 """Autoregressive images: a causal SWARM layer writes handwritten digits.
 
-    python examples/swarm_digits.py --steps 1000
+    python examples/swarm_digits.py --steps 800
 
 A digit is a set of pixels in raster order. Every pixel is told the level of the pixel
 before it, its row and column and the class of the digit, hears the mean of the states
@@ -60,7 +60,7 @@ SAMPLES = 4  # of each class, in the picture
 class Config:
     """Class-conditional digits, pixel by pixel, with SWARM and its peers."""
 
-    steps: int = 1000
+    steps: int = 800
     """Training steps of each model, rounded down to whole epochs."""
     batch_size: int = 16
     """Digits a step."""
@@ -258,8 +258,10 @@ def draw(fits: dict[int, dict[str, Fitted]], samples: dict[int, Tensor]) -> Figu
             axes.imshow(_mosaic(images), "gray_r", vmin=0, vmax=LEVELS - 1)
             axes.set(xticks=[], yticks=[], title=f"{title}, {size} x {size}")
         axes = figure.add_subplot(grid[row, 2])
-        draw_curves(axes, models, "bits", {"histogram": histogram_bits(size)})
-        axes.set(title="bits per pixel, held-out digits")
+        bound = {"histogram": histogram_bits(size)}
+        draw_curves(axes, models, "bits", bound, legend="lower left")
+        axes.set_title("bits per pixel, held-out digits")
+        axes.set_ylim(bottom=0)
     return figure
 
 
