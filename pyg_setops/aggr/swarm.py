@@ -17,8 +17,9 @@ from .base import SetAggregation
 class SwarmAggregation(SetAggregation):
     r"""Elements that exchange their states, and are then read out.
 
-    The :class:`~pyg_setops.swarm.SwarmLayer` of the `"SWARM: Unsupervised Learning of
-    Set Functions" <https://arxiv.org/abs/1906.09400>`_ paper, followed by
+    The :class:`~pyg_setops.swarm.SwarmLayer` of the `"Learning Set-equivariant
+    Functions with SWARM Mappings" <https://arxiv.org/abs/1906.09400>`_ paper,
+    followed by
 
     .. math::
         y = W_o \, \mathrm{readout}_i\, [h_i ; c_i] + b_o .

@@ -32,7 +32,7 @@ class SwarmConv(LazyChannels, MessagePassing):
     :class:`~pyg_setops.swarm.SwarmCell` but the first, then
     :math:`y_i = W_o [h_i ; c_i] + b_o`. On the complete graph with self-loops it
     equals :class:`~pyg_setops.swarm.SwarmLayer` with the mean, and takes its
-    ``state_dict``. From the `"SWARM: Unsupervised Learning of Set Functions"
+    ``state_dict``. From the `"Learning Set-equivariant Functions with SWARM Mappings"
     <https://arxiv.org/abs/1906.09400>`_ paper.
 
     Args:

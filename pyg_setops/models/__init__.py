@@ -7,5 +7,21 @@ training loop, data loading or operator does.
 from .features import FeatureEncoder
 from .molecule_regressor import MoleculeRegressor
 from .set_function import SetFunction
+from .set_networks import (
+    AttentionReadout,
+    DeepSets,
+    EncoderReadout,
+    EquivariantDeepSets,
+    InducedSetTransformer,
+)
 
-__all__ = classes = ["FeatureEncoder", "MoleculeRegressor", "SetFunction"]
+__all__ = classes = [
+    "AttentionReadout",
+    "DeepSets",
+    "EncoderReadout",
+    "EquivariantDeepSets",
+    "FeatureEncoder",
+    "InducedSetTransformer",
+    "MoleculeRegressor",
+    "SetFunction",
+]

@@ -20,7 +20,7 @@ class SwarmCell(torch.nn.Module):
         c_i &\leftarrow f \odot c_i + i \odot g, \qquad
         h_i \leftarrow o \odot \tanh(c_i)
 
-    from the `"SWARM: Unsupervised Learning of Set Functions"
+    from the `"Learning Set-equivariant Functions with SWARM Mappings"
     <https://arxiv.org/abs/1906.09400>`_ cell; gates lie in the order i, f, o, g.
 
     Args:

@@ -36,8 +36,8 @@ class SwarmLayer(LazyChannels):
 
     :math:`T` iterations of one :class:`~pyg_setops.swarm.SwarmCell` per element,
     each but the first preceded by pooling the states of the set, and a linear map
-    :math:`y_i = W_o [h_i ; c_i] + b_o`; from the `"SWARM: Unsupervised Learning of Set
-    Functions" <https://arxiv.org/abs/1906.09400>`_ paper.
+    :math:`y_i = W_o [h_i ; c_i] + b_o`; from the `"Learning Set-equivariant Functions
+    with SWARM Mappings" <https://arxiv.org/abs/1906.09400>`_ paper.
 
     Args:
         in_channels: The input width, or -1 to take it from the first input.
