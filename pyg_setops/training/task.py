@@ -105,7 +105,8 @@ def prepare(source: Source, cutoff: float, max_graphs: int | None = None) -> Gra
     names = ("training", "validation", "test")
     for name, part in zip(names, source.parts, strict=True):
         rows = track(range(round(len(part) * fraction)), f"Preparing {name} graphs")
-        parts.append([_ready(part[row], source, radius) for row in rows])
+        parts.append([_ready(part[row], source) for row in rows])
+        radius.connect([graph for graph in parts[-1] if graph.pos is not None])
     labelled = [[graph for graph in part if _has_target(graph)] for part in parts]
     if not all(labelled):
         raise ValueError(
@@ -133,8 +134,8 @@ def prepare(source: Source, cutoff: float, max_graphs: int | None = None) -> Gra
     )
 
 
-def _ready(graph: Data, source: Source, radius: RadiusEdges) -> Data:
-    """The same graph with sorted edges and what the network reads, alone."""
+def _ready(graph: Data, source: Source) -> Data:
+    """What the network reads of a graph, alone; edges sorted, if not to be found."""
     y = graph.y
     if y is None or y.numel() <= source.column:
         raise ValueError(
@@ -150,7 +151,7 @@ def _ready(graph: Data, source: Source, radius: RadiusEdges) -> Data:
         ready.z = torch.zeros(graph.num_nodes, dtype=torch.long)
     if graph.pos is not None:
         ready.pos = graph.pos
-        return radius(ready)
+        return ready
     edges = sort_edge_index(graph.edge_index, graph.edge_attr, sort_by_row=False)
     ready.edge_index, ready.edge_attr = edges
     return ready

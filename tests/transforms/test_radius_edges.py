@@ -36,6 +36,15 @@ def test_edges_do_not_depend_on_batching_or_blocks(max_pairs):
     assert torch.equal(together.edge_index, alone.edge_index)
 
 
+def test_many_graphs_are_connected_as_each_alone():
+    molecules = [molecule(size) for size in (5, 0, 1, 9, 3)]
+    alone = [RadiusEdges(cutoff=4.0)(m.clone()).edge_index for m in molecules]
+    RadiusEdges(cutoff=4.0).connect(molecules)
+    for graph, expected in zip(molecules, alone, strict=True):
+        assert torch.equal(graph.edge_index, expected)
+    RadiusEdges(cutoff=4.0).connect([])
+
+
 def test_bonds_are_replaced():
     data = molecule(4)
     data.edge_index, data.edge_attr = torch.tensor([[0], [1]]), torch.ones(1, 4)
