@@ -39,7 +39,7 @@ class CompareOptions:
     """The place of the set function; a mean reads out where it does not, a sum
     aggregates the neighbourhoods."""
 
-    epochs: int = 20
+    epochs: int = 15
     """Passes over the training graphs."""
 
     batch_size: int = 64
