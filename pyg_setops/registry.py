@@ -68,42 +68,42 @@ class Operator:
         return self.cls(in_channels, **{**self.small, **changes})
 
 
+_SWARM = "Learning Set-equivariant Functions with SWARM Mappings"
+_SWARM_LINK = "https://arxiv.org/abs/1906.09400"
+_SMALL_SWARM = MappingProxyType(
+    {"out_channels": 3, "hidden_channels": 4, "num_iterations": 3}
+)
+
 OPERATORS: tuple[Operator, ...] = (
     Operator(
         name="swarm",
         path="pyg_setops.aggr.SwarmAggregation",
         maps="sets to vectors",
         summary="recurrent cells that exchange the mean of their states, then a pool",
-        paper="Learning Set-equivariant Functions with SWARM Mappings",
-        link="https://arxiv.org/abs/1906.09400",
+        paper=_SWARM,
+        link=_SWARM_LINK,
         cost="O(T N H²)",
-        small=MappingProxyType(
-            {"out_channels": 3, "hidden_channels": 4, "num_iterations": 3}
-        ),
+        small=_SMALL_SWARM,
     ),
     Operator(
         name="swarm_layer",
         path="pyg_setops.SwarmLayer",
         maps="sets to sets",
         summary="the same exchange, with an output for each element",
-        paper="Learning Set-equivariant Functions with SWARM Mappings",
-        link="https://arxiv.org/abs/1906.09400",
+        paper=_SWARM,
+        link=_SWARM_LINK,
         cost="O(T N H²)",
-        small=MappingProxyType(
-            {"out_channels": 3, "hidden_channels": 4, "num_iterations": 3}
-        ),
+        small=_SMALL_SWARM,
     ),
     Operator(
         name="swarm_conv",
         path="pyg_setops.conv.SwarmConv",
         maps="graphs to graphs",
         summary="the same exchange, among the neighbours in a graph",
-        paper="Learning Set-equivariant Functions with SWARM Mappings",
-        link="https://arxiv.org/abs/1906.09400",
+        paper=_SWARM,
+        link=_SWARM_LINK,
         cost="O(T (N H² + E H))",
-        small=MappingProxyType(
-            {"out_channels": 3, "hidden_channels": 4, "num_iterations": 3}
-        ),
+        small=_SMALL_SWARM,
     ),
     Operator(
         name="implicit_equilibrium",

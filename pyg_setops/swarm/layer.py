@@ -52,7 +52,7 @@ class SwarmLayer(LazyChannels):
         forget_bias: What the bias of the forget gate is raised by at the start.
         dropout: The dropout probability on the states.
         mode: What is kept for the backward pass. ``'keep'``: all states, the fastest.
-            ``'recompute'``: none; they are computed again, in about a quarter more
+            ``'recompute'``: none; they are computed again, in about 40 % more
             time. ``'plain'``: the textbook implementation, the exact reference. The
             first two take the sets in blocks that fit the cache, for the pools mean,
             sum and causal; elsewhere, in half precision, under autocast, dropout and
