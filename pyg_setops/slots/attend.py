@@ -85,21 +85,16 @@ def _attend_plain(
     joint: bool,
 ) -> tuple[Tensor, Tensor]:
     num, den = [], []
-    heads, laid = queries.size(1), 0
+    heads = queries.size(1)
     for part in layout.parts:
-        count = part.sets.num_sets * part.num_slots
-        if count == 0:
-            continue
-        weight = shares(keys, queries, bias, part, joint).flatten(1)
-        each = segment_outer(weight, values[part.rows].to(weight.dtype), part.sets)
-        num.append(each.reshape(count, heads, -1))
-        den.append(segment_sum(weight, part.sets).reshape(count, heads))
-        laid += count
-    rest = layout.total_slots - laid
-    if not num or not isinstance(rest, int) or rest > 0:
-        num.append(queries.new_zeros(rest, heads, values.size(1)))
-        den.append(queries.new_zeros(rest, heads))
-    return (num[0], den[0]) if len(num) == 1 else (torch.cat(num), torch.cat(den))
+        if part.num_slots > 0:
+            weight = shares(keys, queries, bias, part, joint).flatten(1)
+            each = segment_outer(weight, values[part.rows].to(weight.dtype), part.sets)
+            num.append(each.unflatten(1, (-1, heads)).flatten(0, 1))
+            mass = segment_sum(weight, part.sets)
+            den.append(mass.unflatten(1, (-1, heads)).flatten(0, 1))
+    none = queries.new_zeros(0, heads, values.size(1))
+    return layout.pad_slots(num, none), layout.pad_slots(den, none[..., 0])
 
 
 class _Saved(NamedTuple):

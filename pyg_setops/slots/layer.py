@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import GRUCell, LayerNorm, Linear
-from torch.nn.functional import layer_norm
-from torch.nn.init import orthogonal_, xavier_uniform_, zeros_
 
-from ..lazy import LazyChannels
 from ..ragged import SetIndex
 from ..ragged.precision import accumulator
 from .assignment import Shares, gather_shares
-from .initial import GaussianSlots, LearnedSlots, most_slots
 from .layout import Layout, lay_out
-from .normalise import normalise
-from .readers import (
-    FoldedReader,
-    ProjectedReader,
-    Projections,
-    Reader,
-    Weighting,
-    folding_pays,
+from .weights import (
+    Assignment,
+    Gradient,
+    HeadMode,
+    Init,
+    Selection,
+    SlotWeights,
 )
-from .update import Update
-
-HeadMode = Literal["per_head", "joint"]
-Init = Literal["gaussian", "learned"]
-Gradient = Literal["unrolled", "implicit", "bilevel"]
 
 
-class SlotAttention(LazyChannels):
+class SlotAttention(SlotWeights):
     r"""Distils each set into slots that compete for its elements.
 
     From the `"Object-Centric Learning with Slot Attention"
@@ -97,8 +86,6 @@ class SlotAttention(LazyChannels):
         (torch.Size([6, 16]), [0, 4, 6])
     """
 
-    width_key = "lin_k.weight"
-
     def __init__(
         self,
         in_channels: int,
@@ -109,89 +96,29 @@ class SlotAttention(LazyChannels):
         heads: int = 1,
         head_mode: HeadMode = "per_head",
         init: Init = "gaussian",
+        attn: Assignment = "softmax",
         grad: Gradient = "unrolled",
+        select: Selection | None = None,
         eps: float = 1e-8,
         norm_eps: float = 1e-5,
         bias: bool = False,
     ):
-        super().__init__()
-        _check_positive(
-            slot_channels=slot_channels,
-            num_slots=num_slots,
-            num_iterations=num_iterations,
-            hidden_channels=hidden_channels,
-            heads=heads,
+        super().__init__(
+            in_channels,
+            slot_channels,
+            num_slots,
+            num_iterations,
+            hidden_channels,
+            heads,
+            head_mode,
+            init,
+            attn,
+            grad,
+            select,
+            eps,
+            norm_eps,
+            bias,
         )
-        _check_choice("head_mode", head_mode, HeadMode)
-        _check_choice("init", init, Init)
-        _check_choice("grad", grad, Gradient)
-        if slot_channels % heads != 0:
-            raise ValueError(
-                f"'slot_channels' must be divisible by 'heads', got {slot_channels} "
-                f"and {heads}"
-            )
-        if (grad == "bilevel" and init != "learned") or (
-            grad == "implicit" and init == "learned"
-        ):
-            raise ValueError(
-                f"grad={grad!r} does not train the slots of init={init!r}: learned "
-                f"queries want 'bilevel' or 'unrolled', gaussian ones another gradient"
-            )
-        self.slot_channels = slot_channels
-        self.num_slots = num_slots
-        self.num_iterations = num_iterations
-        self.heads = heads
-        self.head_mode = head_mode
-        self.grad = grad
-        self.eps = eps
-        self.norm_eps = norm_eps
-        self.bias = bias
-        joint = heads > 1 and head_mode == "joint"
-        self.init = (GaussianSlots if init == "gaussian" else LearnedSlots)(
-            slot_channels, num_slots
-        )
-        if grad == "implicit":  # the last step alone has a gradient
-            self.init.requires_grad_(False)
-        # A shift of all slots' queries cannot matter where they share a softmax.
-        self.norm_slots = LayerNorm(slot_channels, norm_eps, bias=joint)
-        self.lin_q = Linear(slot_channels, slot_channels, bias=bias and joint)
-        self.gru = GRUCell(slot_channels, slot_channels)
-        self.norm_mlp = LayerNorm(slot_channels, norm_eps)
-        self.lin_hidden = Linear(slot_channels, hidden_channels)
-        self.lin_out = Linear(hidden_channels, slot_channels)
-        if heads > 1 and not joint:
-            self.lin_heads = Linear(slot_channels, slot_channels, bias=False)
-        self._reset_slots()
-        self.start(in_channels)
-
-    def build(self, in_channels: int) -> None:
-        """Creates the maps of the elements."""
-        self.norm_in = LayerNorm(in_channels, self.norm_eps)
-        self.lin_k = Linear(in_channels, self.slot_channels, self.bias)
-        self.lin_v = Linear(in_channels, self.slot_channels, self.bias)
-        self._reset_elements()
-
-    def reset_parameters(self) -> None:
-        """Draws all weights anew."""
-        self._reset_slots()
-        if self.in_channels != -1:
-            self._reset_elements()
-
-    def _reset_slots(self) -> None:
-        self.init.reset_parameters()
-        self.norm_slots.reset_parameters()
-        self.norm_mlp.reset_parameters()
-        _reset_linear(self.lin_q, self.lin_hidden, self.lin_out)
-        if self.heads > 1 and self.head_mode == "per_head":
-            _reset_linear(self.lin_heads)
-        xavier_uniform_(self.gru.weight_ih)
-        orthogonal_(self.gru.weight_hh)
-        zeros_(self.gru.bias_ih)
-        zeros_(self.gru.bias_hh)
-
-    def _reset_elements(self) -> None:
-        self.norm_in.reset_parameters()
-        _reset_linear(self.lin_k, self.lin_v)
 
     def forward(
         self,
@@ -238,31 +165,36 @@ class SlotAttention(LazyChannels):
         layout = lay_out(sets, self._counts(num_slots, sets))
         start = self._start(layout, slots_init, generator)
         with torch.autocast(x.device.type, enabled=False):
-            slots, shares = self._compete(x, layout, start, return_attention)
+            slots, shares = self._compete(x, layout, start, generator, return_attention)
         slots = layout.slots_back(slots).to(x.dtype)
         counts = layout.num_slots
-        result: tuple[Any, ...]
+        keep = None
+        if self.select is not None:
+            keep = self.select(slots, layout.slots_of_sets(), generator)
+        result: list[Any] = [slots, keep]
         if isinstance(counts, int):
-            result = (slots.unflatten(0, (sets.num_sets, counts)),)
+            shape = (sets.num_sets, counts)
+            result = [r if r is None else r.unflatten(0, shape) for r in result]
         else:
-            result = (slots, torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
+            ptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+            result.insert(1, ptr)
         if return_attention:
-            result += (shares if return_attention == "all" else shares[0],)
-        return result if len(result) > 1 else result[0]
+            result.append(shares if return_attention == "all" else shares[0])
+        given = tuple(r for r in result if r is not None)
+        return given if len(given) > 1 else given[0]
 
     def _compete(
         self,
         x: Tensor,
         layout: Layout,
         start: Tensor,
+        generator: torch.Generator | None,
         return_attention: bool | Literal["all"],
     ) -> tuple[Tensor, list[Shares]]:
         """The slots, laid out, and how the elements were shared where wanted."""
         # Competition amplifies rounding: slots are float32 even of half elements.
         dtype = accumulator(x.dtype)
-        reader = self._reader(x, layout, dtype)
-        layers = self.lin_hidden, self.lin_out
-        update = Update(self.gru, self.norm_mlp, layers, dtype)
+        reader, update = self.reader(x, layout, generator), self.update(dtype)
         slots = start = layout.lay_slots(start.to(dtype))
         asked = []
         for number in range(self.num_iterations):
@@ -273,7 +205,7 @@ class SlotAttention(LazyChannels):
                 slots = slots.detach() + start - start.detach()
             tracked = last or self.grad == "unrolled"
             with torch.set_grad_enabled(torch.is_grad_enabled() and tracked):
-                normal = self._normalised(slots)
+                normal = self.normalised(slots)
                 asked.append(normal)
                 slots = update(reader.read(normal), reader.weight, slots)
         wanted = {False: 0, True: 1, "all": len(asked)}[return_attention]
@@ -315,63 +247,8 @@ class SlotAttention(LazyChannels):
             )
         return slots_init.reshape(-1, self.slot_channels)
 
-    def _reader(self, x: Tensor, layout: Layout, dtype: torch.dtype) -> Reader:
-        rows = normalise(x, layout, self.norm_eps)
-        joint = self.heads > 1 and self.head_mode == "joint"
-        gates = self.gru.weight_ih.to(dtype)
-        if self.heads > 1 and not joint:
-            gates = gates @ self.lin_heads.weight.to(dtype)
-        bias = self.lin_q.bias
-        maps = Projections(
-            self.lin_q.weight.to(dtype),
-            None if bias is None else bias.to(dtype),
-            self._of_normalised(self.lin_k, dtype),
-            self._of_normalised(self.lin_v, dtype),
-            gates,
-            self.heads,
-        )
-        offset = 1.0 if self.grad == "bilevel" else 0.0
-        weighting = Weighting(self.eps, offset, joint)
-        reads = self.num_iterations * most_slots(layout)
-        widths = self.in_channels, self.slot_channels
-        if self.heads == 1 or joint or folding_pays(*widths, self.heads, reads):
-            return FoldedReader(rows, layout, maps, weighting)
-        return ProjectedReader(rows, layout, maps, weighting)
-
-    def _of_normalised(self, layer: Linear, dtype: torch.dtype) -> Tensor:
-        """A map of the elements as one of ``[x ; 1]``, for normalised ``x``."""
-        weight = layer.weight.to(dtype)
-        shift = weight @ self.norm_in.bias.to(dtype)
-        if layer.bias is not None:
-            shift = shift + layer.bias.to(dtype)
-        return torch.cat([weight * self.norm_in.weight.to(dtype), shift[:, None]], 1)
-
-    def _normalised(self, slots: Tensor) -> Tensor:
-        norm, dtype = self.norm_slots, slots.dtype
-        bias = None if norm.bias is None else norm.bias.to(dtype)
-        width = slots.shape[-1:]
-        return layer_norm(slots, width, norm.weight.to(dtype), bias, norm.eps)
-
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({self.in_channels}, {self.slot_channels}, "
             f"num_slots={self.num_slots}, num_iterations={self.num_iterations})"
         )
-
-
-def _reset_linear(*layers: Any) -> None:
-    for layer in layers:
-        xavier_uniform_(layer.weight)
-        if layer.bias is not None:
-            zeros_(layer.bias)
-
-
-def _check_positive(**values: int) -> None:
-    for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"'{name}' must be at least 1, got {value}")
-
-
-def _check_choice(name: str, value: str, choices: Any) -> None:
-    if value not in get_args(choices):
-        raise ValueError(f"'{name}' must be one of {get_args(choices)}, got {value!r}")

@@ -95,6 +95,22 @@ class Layout:
         """Brings ``[N, *]`` from the layout into the order of the batch."""
         return _take(rows, self.inverse)
 
+    def pad_slots(self, parts: list[Tensor], like: Tensor) -> Tensor:
+        """Joins the slots of all parts, with zeros for those of empty sets."""
+        rest = self.total_slots - sum(
+            part.sets.num_sets * part.num_slots for part in self.parts
+        )
+        if len(parts) == 1 and self.order is None:
+            return parts[0]
+        return torch.cat([*parts, like.new_zeros(rest, *like.shape[1:])])
+
+    def slots_of_sets(self) -> SetIndex:
+        """The set of each slot, in the order of the batch."""
+        counts, sets = self.num_slots, self.sets
+        number = torch.arange(sets.num_sets, device=sets.sizes.device)
+        index = number.repeat_interleave(counts, output_size=self.total_slots)
+        return SetIndex(index, None, sets.num_sets, self.total_slots, is_sorted=True)
+
     def total(self, values: Tensor) -> Tensor:
         """Gives each slot the sum of ``[S, *]`` over the slots of its set."""
         if isinstance(self.num_slots, int):
