@@ -22,12 +22,14 @@ from .segment import (
     segment_sum,
 )
 from .set_index import SetIndex
+from .tensor_index import TensorIndex
 
 __all__ = [
     "Block",
     "SetIndex",
     "SizeGroup",
     "SizeGroups",
+    "TensorIndex",
     "blocks",
     "fold",
     "gather",
