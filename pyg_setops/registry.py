@@ -19,7 +19,14 @@ from torch_geometric.nn import aggr
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.resolver import normalize_string
 
-Maps = Literal["sets to vectors", "sets to sets", "graphs to graphs"]
+Maps = Literal[
+    "sets to vectors",
+    "sets to sets",
+    "graphs to graphs",
+    "tensors to tensors",
+    "pairs to pairs",
+    "pairs to vectors",
+]
 
 TABLE_BEGIN, TABLE_END = "<!-- operators:begin -->", "<!-- operators:end -->"
 
@@ -34,12 +41,17 @@ class Operator:
             ``'implicit_equilibrium'``.
         path: Where the class is imported from.
         maps: What it maps: ``'sets to vectors'`` (an aggregation), ``'sets to sets'``
-            or ``'graphs to graphs'`` (a convolution).
+            or ``'graphs to graphs'`` (a convolution); ``'tensors to tensors'`` over
+            sets, ``'pairs to pairs'`` (nodes and edges) or ``'pairs to vectors'`` (an
+            aggregation that takes all pairs of a set).
         summary: What it does, in a line.
         paper: The title of its paper.
         link: The paper's address.
         cost: Time, in elements :math:`N`, channels and iterations.
         small: Keyword arguments of an instance that is small enough to test.
+        leading: Arguments that come before the width: the orders of tensors.
+        in_pairs: Whether memory grows with the pairs of elements of each set, and not
+            with the elements.
     """
 
     name: str
@@ -50,6 +62,8 @@ class Operator:
     link: str
     cost: str
     small: Mapping[str, Any]
+    leading: tuple[Any, ...] = ()
+    in_pairs: bool = False
 
     @property
     def cls(self) -> type[Module]:
@@ -65,7 +79,7 @@ class Operator:
 
     def example(self, in_channels: int = -1, **changes: Any) -> Any:
         """A small instance, with some of its arguments changed."""
-        return self.cls(in_channels, **{**self.small, **changes})
+        return self.cls(*self.leading, in_channels, **{**self.small, **changes})
 
 
 _SWARM = "Learning Set-equivariant Functions with SWARM Mappings"
@@ -73,6 +87,13 @@ _SWARM_LINK = "https://arxiv.org/abs/1906.09400"
 _SMALL_SWARM = MappingProxyType(
     {"out_channels": 3, "hidden_channels": 4, "num_iterations": 3}
 )
+
+_IGN = "Invariant and Equivariant Graph Networks"
+_IGN_LINK = "https://arxiv.org/abs/1812.09902"
+_PARTITION = (
+    "Fast computation of permutation equivariant layers with the partition algebra"
+)
+_PARTITION_LINK = "https://arxiv.org/abs/2303.06208"
 
 OPERATORS: tuple[Operator, ...] = (
     Operator(
@@ -115,6 +136,49 @@ OPERATORS: tuple[Operator, ...] = (
         cost="O(T N H + N C H)",
         small=MappingProxyType({"out_channels": 3}),
     ),
+    Operator(
+        name="equivariant_linear",
+        path="pyg_setops.EquivariantLinear",
+        maps="tensors to tensors",
+        summary="all linear maps of order k to l that commute with permutations",
+        paper=_PARTITION,
+        link=_PARTITION_LINK,
+        cost="O(Σ nᵏ + Σ nˡ)",
+        small=MappingProxyType({"out_channels": 3}),
+        leading=(1, 1),
+    ),
+    Operator(
+        name="pair_linear",
+        path="pyg_setops.PairLinear",
+        maps="pairs to pairs",
+        summary="the 15 maps of order 2, on the nodes and edges of sparse graphs",
+        paper=_IGN,
+        link=_IGN_LINK,
+        cost="O((N + E) H²)",
+        small=MappingProxyType({"out_channels": 3}),
+    ),
+    Operator(
+        name="pair",
+        path="pyg_setops.aggr.PairAggregation",
+        maps="pairs to vectors",
+        summary="the sums of all pairs and of the diagonal, mixed",
+        paper=_IGN,
+        link=_IGN_LINK,
+        cost="O(P H)",
+        small=MappingProxyType({"out_channels": 3}),
+        in_pairs=True,
+    ),
+    Operator(
+        name="ign",
+        path="pyg_setops.aggr.IGNAggregation",
+        maps="sets to vectors",
+        summary="equivariant layers on all pairs of elements, then their sums",
+        paper=_IGN,
+        link=_IGN_LINK,
+        cost="O(T P H²)",
+        small=MappingProxyType({"out_channels": 3, "hidden_channels": 4}),
+        in_pairs=True,
+    ),
 )
 
 _registered: dict[str, type] = {}
@@ -147,7 +211,7 @@ def register() -> tuple[str, ...]:
     Example:
         >>> from torch_geometric.nn import SAGEConv
         >>> register()
-        ('swarm', 'implicit_equilibrium')
+        ('swarm', 'implicit_equilibrium', 'ign')
         >>> SAGEConv(8, 16, aggr="swarm").aggr_module
         SwarmAggregation(-1, -1)
         >>> unregister()

@@ -8,6 +8,7 @@ sees is in ``aggr/pair.py``.
 
 from .diagrams import Diagram, Half, diagrams
 from .linear import EquivariantLinear
+from .pair_linear import PairLinear
 from .set_partitions import (
     diagrams_to_orbits,
     moebius,
@@ -20,6 +21,7 @@ __all__ = classes = [
     "Diagram",
     "EquivariantLinear",
     "Half",
+    "PairLinear",
     "diagrams",
     "diagrams_to_orbits",
     "moebius",

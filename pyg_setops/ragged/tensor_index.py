@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -110,7 +111,10 @@ class TensorIndex:
     def num_rows(self, order: int) -> int:
         """The rows of a tensor of this order (may wait for the device)."""
         if order not in self._num_rows:
-            self._num_rows[order] = int((self.sizes**order).sum())
+            # Not an int: to `torch.export` it is a symbol.
+            count: Any = (self.sizes**order).sum().item()
+            torch._check(count >= 0)
+            self._num_rows[order] = count
         return self._num_rows[order]
 
     def expect(self, x: Tensor, order: int) -> None:

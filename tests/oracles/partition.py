@@ -91,3 +91,42 @@ def linear(x, sizes, weights, biases, order_out, order_in, aggr):
             y = y + diagram(partition, order_out, 0, size) * bias.double()
         outs.append(y)
     return torch.cat(outs)
+
+
+def pair_linear(x, edge_attr, edges, batch, weights, aggr):
+    """The outputs of nodes and edges, term by term; ``edges`` lists (source, target).
+
+    ``weights`` is the ``state_dict`` of a layer: rows of ``lin_graph`` go to nodes and
+    edges, of ``lin_node`` to nodes, edges into and edges out of them.
+    """
+
+    def pooled(rows, width):
+        total = torch.zeros(width, dtype=torch.float64)
+        for row in rows:
+            total = total + row
+        return total / len(rows) if rows and aggr == "mean" else total
+
+    node, edge = x.size(1), edge_attr.size(1)
+    graph_w, graph_b = weights["lin_graph.weight"], weights["lin_graph.bias"]
+    width = len(graph_b) // 2
+    node_w, edge_w = weights["lin_node.weight"], weights["lin_edge.weight"]
+    own, above = [], []  # of nodes: themselves and the sums of their edges; their graph
+    for i in range(len(x)):
+        into = [edge_attr[e] for e, (_, t) in enumerate(edges) if t == i]
+        out_of = [edge_attr[e] for e, (s, _) in enumerate(edges) if s == i]
+        own.append(torch.cat([x[i], pooled(into, edge), pooled(out_of, edge)]))
+        nodes = [x[j] for j in range(len(x)) if batch[j] == batch[i]]
+        inside = [
+            edge_attr[e] for e, (s, _) in enumerate(edges) if batch[s] == batch[i]
+        ]
+        whole = torch.cat([pooled(nodes, node), pooled(inside, edge)])
+        above.append(graph_w @ whole + graph_b)
+    new_x = [above[i][:width] + node_w[:width] @ own[i] for i in range(len(x))]
+    new_edges = []
+    for e, (s, t) in enumerate(edges):
+        y = above[t][width:] + edge_w[:width] @ edge_attr[e]
+        y = y + node_w[width : 2 * width] @ own[t] + node_w[2 * width :] @ own[s]
+        if (t, s) in edges:
+            y = y + edge_w[width:] @ edge_attr[edges.index((t, s))]
+        new_edges.append(y)
+    return torch.stack(new_x), torch.stack(new_edges)
