@@ -29,7 +29,7 @@ pytestmark = pytest.mark.parametrize(
 
 
 class OfElements(SetAggregation):
-    """An aggregation of pairs as one of elements, by a product that is not symmetric."""
+    """An aggregation of pairs as one of elements, by an asymmetric product."""
 
     def __init__(self, aggregation: SetAggregation):
         super().__init__(CHANNELS)
