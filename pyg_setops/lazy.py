@@ -98,11 +98,8 @@ class LazyChannels(torch.nn.Module):
         state = kwargs.get("destination")
         state = OrderedDict() if state is None else state
         prefix = kwargs.get("prefix", "")
-        state.update({prefix + name: p for name, p in self.named_parameters()})
-        for name, tensor in self.named_buffers():
-            owner, _, leaf = name.rpartition(".")
-            if leaf not in self.get_submodule(owner)._non_persistent_buffers_set:
-                state[prefix + name] = tensor
+        for named in (self.named_parameters(), self.named_buffers()):
+            state.update({prefix + name: tensor for name, tensor in named})
         return state
 
     def _load_from_state_dict(

@@ -176,7 +176,9 @@ OPERATORS: tuple[Operator, ...] = (
         paper=_IGN,
         link=_IGN_LINK,
         cost="O(T P H²)",
-        small=MappingProxyType({"out_channels": 3, "hidden_channels": 4}),
+        small=MappingProxyType(
+            {"out_channels": 3, "hidden_channels": 4, "num_layers": 1}
+        ),
         in_pairs=True,
     ),
 )

@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 from torch.nn import ModuleList
+from torch.nn.functional import silu
 from torch_geometric.nn.inits import reset
 
 from ..partition.linear import EquivariantLinear
@@ -21,7 +22,7 @@ class IGNAggregation(SetAggregation):
         L_{1 \to 2}\; x
 
     with all linear maps that commute with permutations
-    (:class:`~pyg_setops.EquivariantLinear`) and ReLU between them: an `invariant graph
+    (:class:`~pyg_setops.EquivariantLinear`) and SiLU between them: an `invariant graph
     network <https://arxiv.org/abs/1812.09902>`_ as a readout, which sees every pair of
     elements together.
 
@@ -99,5 +100,5 @@ class IGNAggregation(SetAggregation):
         """Maps elements ``[N, in_channels]`` to sets ``[B, out_channels]``."""
         tensors = TensorIndex.of(sets)
         for layer in self.layers[:-1]:
-            x = layer(x, tensors).relu()
+            x = silu(layer(x, tensors))
         return self.layers[-1](x, tensors)

@@ -15,7 +15,7 @@ from ..lazy import LazyChannels
 from ..ragged import TensorIndex, gather
 from .diagrams import Diagram, Half, diagrams, halves
 from .plan import Level, make_plan
-from .set_partitions import Partition, zeta
+from .set_partitions import Partition
 from .transfer import lift, lift_from_sets, pool, pool_to_sets
 
 
@@ -63,8 +63,6 @@ class EquivariantLinear(LazyChannels):
     """
 
     width_key = "weight"
-    zeta_in: Tensor
-    zeta_out: Tensor
 
     def __init__(
         self,
@@ -96,9 +94,6 @@ class EquivariantLinear(LazyChannels):
         self.bias = None
         if bias:
             self.bias = Parameter(torch.empty(len(halves(order_out, 0)), out_channels))
-        if len(self.plan.levels) == 1:
-            self.register_buffer("zeta_in", zeta(order_in).float(), persistent=False)
-            self.register_buffer("zeta_out", zeta(order_out).float(), persistent=False)
         self._reset_bias()
         self.start(in_channels)
 
@@ -219,12 +214,12 @@ class EquivariantLinear(LazyChannels):
         """The same where one of the orders is 0, so that only sums of sets pass."""
         (level,) = self.plan.levels
         mean = self.aggr == "mean"
-        pooled = pool_to_sets(x, tensors, level, self.zeta_in, mean)
+        pooled = pool_to_sets(x, tensors, level, mean)
         if self.exponent is not None and self.order_in > 0:
             pooled = pooled * self._factors(tensors, self.exponent)
         (mixed,) = self._mix(pooled.flatten(1), level)
         mixed = mixed.unflatten(1, (len(level.targets), self.out_channels))
-        return lift_from_sets(mixed, tensors, level, self.zeta_out)
+        return lift_from_sets(mixed, tensors, level)
 
     def _mix(self, pooled: Tensor, level: Level) -> list[Tensor]:
         """Products of all pooled tensors of an order, one for each permutation.

@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import combinations, permutations
 
 from .diagrams import Half, Permutation, diagrams, halves
-from .set_partitions import num_blocks, set_partitions
+from .set_partitions import is_coarser, num_blocks, set_partitions
 
 #: The set size that the costs of alternatives are compared at.
 TYPICAL_SIZE = 8
@@ -31,6 +31,9 @@ class Step:
     axes: tuple[int, ...]
 
 
+Entries = tuple[tuple[bool, ...], ...]
+
+
 @dataclass(frozen=True)
 class Level:
     """What is mixed at one order.
@@ -43,6 +46,8 @@ class Level:
             axis of the target is, turned around: the axis of the target that each of
             the source follows.
         weights: The matrices of its diagrams, among all: start and end.
+        within: At order 0, of the sources and of the targets: whether the diagonal of
+            the column lies in that of the row (its partition is coarser).
     """
 
     order: int
@@ -50,6 +55,7 @@ class Level:
     targets: tuple[Half, ...]
     permutations: tuple[Permutation, ...]
     weights: tuple[int, int]
+    within: tuple[Entries, Entries] = ((), ())
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,8 @@ def make_plan(order_in: int, order_out: int) -> Plan:
             for move in permutations(range(order))
         )
         end = start + len(moves) * len(targets) * len(sources)
-        levels.append(Level(order, sources, targets, moves, (start, end)))
+        within = (_within(sources), _within(targets)) if order == 0 else ((), ())
+        levels.append(Level(order, sources, targets, moves, (start, end), within))
         start = end
     assert start == len(diagrams(order_in, order_out))
     return Plan(
@@ -93,6 +100,11 @@ def make_plan(order_in: int, order_out: int) -> Plan:
         tuple(levels),
         tuple(reversed(pooling_plan(order_out, max_order))),
     )
+
+
+def _within(sides: tuple[Half, ...]) -> Entries:
+    points = [side.points for side in sides]
+    return tuple(tuple(is_coarser(b, a) for b in points) for a in points)
 
 
 @lru_cache

@@ -61,16 +61,13 @@ def lift(
     return total
 
 
-def pool_to_sets(
-    x: Tensor, tensors: TensorIndex, level: Level, zeta: Tensor, mean: bool
-) -> Tensor:
+def pool_to_sets(x: Tensor, tensors: TensorIndex, level: Level, mean: bool) -> Tensor:
     """The sum of each diagonal, in one pass: by patterns of equal axes, then by these.
 
     Args:
         x: A tensor of an order ``k``, ``[num_rows(k), C]``.
         tensors: The layout.
         level: The only level of the plan.
-        zeta: :func:`~pyg_setops.partition.zeta` of ``k``.
         mean: Whether to divide by the number of entries of the diagonal.
 
     Returns:
@@ -78,8 +75,8 @@ def pool_to_sets(
     """
     order = len(level.sources[0].points)
     orbits = segment_sum(x, tensors.patterns(order))
-    orbits = orbits.unflatten(0, (tensors.num_sets, zeta.size(0)))
-    sums = zeta.to(x.dtype) @ orbits
+    orbits = orbits.unflatten(0, (tensors.num_sets, len(level.sources)))
+    sums = x.new_tensor(level.within[0]) @ orbits
     if not mean:
         return sums
     axes = x.new_tensor([side.num_summed for side in level.sources])
@@ -87,19 +84,16 @@ def pool_to_sets(
     return sums / (sizes[:, None] ** axes)[:, :, None]
 
 
-def lift_from_sets(
-    mixed: Tensor, tensors: TensorIndex, level: Level, zeta: Tensor
-) -> Tensor:
+def lift_from_sets(mixed: Tensor, tensors: TensorIndex, level: Level) -> Tensor:
     """The transpose: a value for each diagonal of each set, put on its entries.
 
     Args:
         mixed: ``[B, Bell, C]``.
         tensors: The layout.
         level: The only level of the plan.
-        zeta: :func:`~pyg_setops.partition.zeta` of the order of the result.
     """
     order = len(level.targets[0].points)
-    orbits = zeta.t().to(mixed.dtype) @ mixed
+    orbits = mixed.new_tensor(level.within[1]).t() @ mixed
     return gather(orbits.flatten(0, 1), tensors.patterns(order))
 
 
