@@ -31,9 +31,10 @@ class IGNAggregation(SetAggregation):
         out_channels: The output width; ``None`` keeps the input's.
         hidden_channels: The width of pairs; ``None`` takes the output's.
         num_layers: The number of layers that end at pairs, at least 1.
-        aggr: ``'mean'`` divides every sum over elements by the size of the set.
+        aggr: ``'mean'`` divides every sum over elements by the size of the set,
+            ``'sum'`` by ``typical_size``.
         size_exponent: Learn a factor :math:`(n / \bar n)^\alpha` of every sum.
-        typical_size: :math:`\bar n`.
+        typical_size: :math:`\bar n`, a constant.
 
     Shapes:
         - **input:** elements :math:`(*, N, C_{in})`, in any order

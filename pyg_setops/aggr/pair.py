@@ -30,10 +30,11 @@ class PairAggregation(SetAggregation):
         in_channels: The width of a pair, or -1 to take it from the first input.
         out_channels: The output width; ``None`` keeps the input's.
         bias: Whether there is a bias.
-        aggr: ``'mean'``, as above, or ``'sum'``.
+        aggr: ``'mean'``, as above, or ``'sum'``, which divides by ``typical_size``
+            in the place of :math:`n`.
         size_exponent: Learn a factor :math:`(n / \bar n)^\alpha` for every channel of
             both sums.
-        typical_size: :math:`\bar n`.
+        typical_size: :math:`\bar n`, a constant.
 
     Shapes:
         - **input:** pairs :math:`(*, \sum_b n_b^2, C_{in})`, row-major in each set;

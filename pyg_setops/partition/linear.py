@@ -42,11 +42,12 @@ class EquivariantLinear(LazyChannels):
         in_channels: The input width, or -1 to take it from the first input.
         out_channels: The output width.
         bias: Whether there are biases.
-        aggr: ``'mean'`` divides every sum over an axis by the size of the set;
-            ``'sum'`` does not, and grows with it.
+        aggr: ``'mean'`` divides every sum over an axis by the size of the set,
+            ``'sum'`` by the ``typical_size``, so that it grows with the set.
         size_exponent: Learn, for every channel of every pooled tensor with summed axes,
-            a factor :math:`(n / \bar n)^\alpha`, from :math:`\alpha = 0`.
-        typical_size: :math:`\bar n`, where these factors are 1.
+            a factor :math:`(n / \bar n)^\alpha`, from :math:`\alpha = 0`. Of means
+            over one axis, :math:`\alpha = 1` makes sums.
+        typical_size: :math:`\bar n`, a constant.
 
     Shapes:
         - **input:** :math:`(*, \sum_b n_b^k, C_{in})`, set after set, row-major inside
@@ -229,6 +230,9 @@ class EquivariantLinear(LazyChannels):
         sources, targets = len(level.sources), len(level.targets)
         shape = (len(level.permutations), targets, sources)
         weight = self.weight[slice(*level.weights)].unflatten(0, shape)
+        if self.aggr == "sum" and self.typical_size != 1:
+            scales = [self.typical_size**-side.num_summed for side in level.sources]
+            weight = weight * weight.new_tensor(scales)[:, None, None]
         weight = weight.transpose(2, 3).flatten(3, 4).flatten(1, 2)
         # A bias is what an input of order 0 that is 1 would give.
         bias = (
@@ -290,9 +294,8 @@ class EquivariantLinear(LazyChannels):
         out = self.weight.new_zeros(*shape, *self.weight.shape[1:])
         kinds: tuple[Diagram, ...] = diagrams(self.order_in, self.order_out)
         for diagram, weight in zip(kinds, self.weight, strict=True):
-            scale = max(size, 1) ** -float(diagram.source.num_summed)
-            if self.aggr == "mean":
-                weight = weight * scale
+            divisor = max(size, 1) if self.aggr == "mean" else self.typical_size
+            weight = weight * float(divisor) ** -diagram.source.num_summed
             if factors is not None and diagram.source.num_summed > 0:
                 weight = weight * factors[self.plan.summed.index(diagram.source)]
             entry = torch.ones(shape, dtype=torch.bool)

@@ -192,6 +192,23 @@ class TensorIndex:
         """The same for a diagonal, into what ``total`` holds already."""
         return total.index_add_(0, self.map(axes, order).index, x)
 
+    def pair_rows(self, first: Tensor, second: Tensor) -> Tensor:
+        """Which rows of a tensor of order 2 these pairs of elements have.
+
+        Args:
+            first: The elements that are the first axis, by their numbers in the batch.
+            second: The elements of the same sets that are the second.
+
+        Raises:
+            ValueError: If the elements of a set do not lie together.
+        """
+        if self.order is not None:
+            raise ValueError("pairs of elements need sets that lie one after another")
+        rows = self.rows(1)
+        number, start = rows.index[first], self.rows(2).ptr
+        place = rows.position[first] * self.sizes[number] + rows.position[second]
+        return start[number] + place
+
     def patterns(self, order: int) -> SetIndex:
         """The set and the pattern of equality of each row of a tensor of this order.
 

@@ -65,9 +65,11 @@ def test_equals_explicit_matrices_of_six_axes(orders):
 
 @pytest.mark.parametrize("size_exponent", [False, True])
 @pytest.mark.parametrize("orders", [(2, 2), (3, 0), (0, 2), (1, 2), (2, 1)])
+@pytest.mark.parametrize("aggr", ["mean", "sum"])
 @pytest.mark.parametrize("size", range(4))
-def test_dense_weight_is_the_map(orders, size, size_exponent):
-    module = layer(*orders, size_exponent=size_exponent, typical_size=3.0, bias=False)
+def test_dense_weight_is_the_map(orders, size, aggr, size_exponent):
+    kwargs = {"size_exponent": size_exponent, "typical_size": 3.0, "bias": False}
+    module = layer(*orders, aggr=aggr, **kwargs)
     x = draw([size], orders[0])
     expected = torch.einsum("rcoi,ci->ro", module.dense_weight(size), x)
     out = module(x, ptr=pointers([size]))
@@ -264,22 +266,20 @@ def test_without_a_layout_there_is_one_set():
         module(x[:8])
 
 
-def test_size_exponents_scale_sums():
-    """With all exponents 1, a mean over a set becomes a sum over n-bar."""
-    mean = layer(2, 2, size_exponent=True, typical_size=5.0)
-    torch.nn.init.zeros_(mean.exponent)
-    plain = layer(2, 2)
-    plain.load_diagrams(mean.per_diagram())
-    plain.bias.data.copy_(mean.bias)
-    x, ptr = draw([3, 0, 4], 2), pointers([3, 0, 4])
-    torch.testing.assert_close(mean(x, ptr=ptr), plain(x, ptr=ptr))
+@pytest.mark.parametrize("orders", [(2, 2), (3, 0), (3, 1)])
+def test_size_exponents_scale_sums(orders):
+    """With an exponent of 1 for each axis, means become sums over n-bar."""
+    mean = layer(*orders, size_exponent=True, typical_size=5.0)
+    plain, total = layer(*orders), layer(*orders, aggr="sum", typical_size=5.0)
+    for other in (plain, total):
+        other.load_diagrams(mean.per_diagram())
+        other.bias.data.copy_(mean.bias)
+    x, ptr = draw([3, 0, 4], orders[0]), pointers([3, 0, 4])
     with torch.no_grad():
+        mean.exponent.zero_()
+        torch.testing.assert_close(mean(x, ptr=ptr), plain(x, ptr=ptr))
         for number, side in enumerate(mean.plan.summed):
             mean.exponent[number] = side.num_summed
-    total = layer(2, 2, aggr="sum")
-    total.bias.data.copy_(mean.bias)
-    scales = [5.0**-d.source.num_summed for d in diagrams(2, 2)]
-    total.weight.data.copy_(mean.weight * torch.tensor(scales).view(-1, 1, 1))
     torch.testing.assert_close(mean(x, ptr=ptr), total(x, ptr=ptr))
 
 

@@ -116,6 +116,23 @@ def test_pairs_tell_the_sizes_of_their_sets():
         TensorIndex.of_pairs(SetIndex.build(torch.tensor([0, 1, 1, 1]), dim_size=2))
 
 
+def test_pairs_of_elements_have_rows():
+    tensors = build([2, 0, 3])
+    pairs = [(0, 0), (0, 1), (1, 0), (2, 4), (4, 2), (3, 3)]
+    rows = tensors.pair_rows(*torch.tensor(pairs).t())
+    places = [
+        (0, (0, 0)),
+        (0, (0, 1)),
+        (0, (1, 0)),
+        (2, (0, 2)),
+        (2, (2, 0)),
+        (2, (1, 1)),
+    ]
+    assert rows.tolist() == [entries([2, 0, 3], 2).index(place) for place in places]
+    with pytest.raises(ValueError, match="one after another"):
+        TensorIndex.build(torch.tensor([1, 0])).pair_rows(rows[:1], rows[:1])
+
+
 def test_wrong_rows_are_refused():
     tensors = build([2, 1])
     tensors.expect(torch.zeros(5, 1), 2)
