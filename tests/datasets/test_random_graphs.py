@@ -1,4 +1,4 @@
-from itertools import combinations, permutations, product
+from itertools import combinations, pairwise, permutations, product
 
 import pytest
 import torch
@@ -11,10 +11,7 @@ def count(a):
     """Walks and cycles, one by one."""
     n = range(len(a))
     walks = [
-        sum(
-            all(a[u][v] for u, v in zip(w, w[1:], strict=False))
-            for w in product(n, repeat=r)
-        )
+        sum(all(a[u][v] for u, v in pairwise(w)) for w in product(n, repeat=r))
         for r in (3, 4)
     ]
     triangles = sum(a[u][v] and a[v][w] and a[w][u] for u, v, w in combinations(n, 3))
