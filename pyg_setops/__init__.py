@@ -1,5 +1,6 @@
 """Learnable set functions for PyTorch Geometric, on ragged batches."""
 
+from .partition import EquivariantLinear, PairLinear
 from .pool import SlotPooling
 from .registry import register, unregister
 from .slots import SlotAttention
@@ -7,4 +8,12 @@ from .swarm import SwarmLayer
 
 __version__ = "0.1.0"
 
-__all__ = ["SlotAttention", "SlotPooling", "SwarmLayer", "register", "unregister"]
+__all__ = [
+    "EquivariantLinear",
+    "PairLinear",
+    "SlotAttention",
+    "SlotPooling",
+    "SwarmLayer",
+    "register",
+    "unregister",
+]

@@ -25,6 +25,9 @@ Maps = Literal[
     "sets to slots",
     "graphs to graphs",
     "graphs to smaller graphs",
+    "tensors to tensors",
+    "pairs to pairs",
+    "pairs to vectors",
 ]
 
 TABLE_BEGIN, TABLE_END = "<!-- operators:begin -->", "<!-- operators:end -->"
@@ -41,12 +44,17 @@ class Operator:
         path: Where the class is imported from.
         maps: What it maps: ``'sets to vectors'`` (an aggregation), ``'sets to sets'``,
             ``'sets to slots'``, ``'graphs to graphs'`` (a convolution) or
-            ``'graphs to smaller graphs'`` (a pooling).
+            ``'graphs to smaller graphs'`` (a pooling); ``'tensors to tensors'`` over
+            sets, ``'pairs to pairs'`` (nodes and edges) or ``'pairs to vectors'`` (an
+            aggregation that takes all pairs of a set).
         summary: What it does, in a line.
         paper: The title of its paper.
         link: The paper's address.
         cost: Time, in elements :math:`N`, channels and iterations.
         small: Keyword arguments of an instance that is small enough to test.
+        leading: Arguments that come before the width: the orders of tensors.
+        in_pairs: Whether memory grows with the pairs of elements of each set, and not
+            with the elements.
     """
 
     name: str
@@ -57,6 +65,8 @@ class Operator:
     link: str
     cost: str
     small: Mapping[str, Any]
+    leading: tuple[Any, ...] = ()
+    in_pairs: bool = False
 
     @property
     def cls(self) -> type[Module]:
@@ -72,7 +82,7 @@ class Operator:
 
     def example(self, in_channels: int = -1, **changes: Any) -> Any:
         """A small instance, with some of its arguments changed."""
-        return self.cls(in_channels, **{**self.small, **changes})
+        return self.cls(*self.leading, in_channels, **{**self.small, **changes})
 
 
 _SWARM = "Learning Set-equivariant Functions with SWARM Mappings"
@@ -86,6 +96,12 @@ _SLOTS_LINK = "https://arxiv.org/abs/2006.15055"
 _SMALL_SLOTS = MappingProxyType(
     {"slot_channels": 4, "num_slots": 3, "hidden_channels": 5}
 )
+_IGN = "Invariant and Equivariant Graph Networks"
+_IGN_LINK = "https://arxiv.org/abs/1812.09902"
+_PARTITION = (
+    "Fast computation of permutation equivariant layers with the partition algebra"
+)
+_PARTITION_LINK = "https://arxiv.org/abs/2303.06208"
 
 OPERATORS: tuple[Operator, ...] = (
     Operator(
@@ -158,6 +174,51 @@ OPERATORS: tuple[Operator, ...] = (
         cost="O(T N K C + E K + N K²)",
         small=_SMALL_SLOTS,
     ),
+    Operator(
+        name="equivariant_linear",
+        path="pyg_setops.EquivariantLinear",
+        maps="tensors to tensors",
+        summary="all linear maps of order k to l that commute with permutations",
+        paper=_PARTITION,
+        link=_PARTITION_LINK,
+        cost="O(Σ nᵏ + Σ nˡ)",
+        small=MappingProxyType({"out_channels": 3}),
+        leading=(1, 1),
+    ),
+    Operator(
+        name="pair_linear",
+        path="pyg_setops.PairLinear",
+        maps="pairs to pairs",
+        summary="the 15 maps of order 2, on the nodes and edges of sparse graphs",
+        paper=_IGN,
+        link=_IGN_LINK,
+        cost="O((N + E) H²)",
+        small=MappingProxyType({"out_channels": 3}),
+    ),
+    Operator(
+        name="pair",
+        path="pyg_setops.aggr.PairAggregation",
+        maps="pairs to vectors",
+        summary="the sums of all pairs and of the diagonal, mixed",
+        paper=_IGN,
+        link=_IGN_LINK,
+        cost="O(P H)",
+        small=MappingProxyType({"out_channels": 3}),
+        in_pairs=True,
+    ),
+    Operator(
+        name="ign",
+        path="pyg_setops.aggr.IGNAggregation",
+        maps="sets to vectors",
+        summary="equivariant layers on all pairs of elements, then their sums",
+        paper=_IGN,
+        link=_IGN_LINK,
+        cost="O(T P H²)",
+        small=MappingProxyType(
+            {"out_channels": 3, "hidden_channels": 4, "num_layers": 1}
+        ),
+        in_pairs=True,
+    ),
 )
 
 _registered: dict[str, type] = {}
@@ -190,7 +251,7 @@ def register() -> tuple[str, ...]:
     Example:
         >>> from torch_geometric.nn import SAGEConv
         >>> register()
-        ('swarm', 'implicit_equilibrium', 'slots')
+        ('swarm', 'implicit_equilibrium', 'slots', 'ign')
         >>> SAGEConv(8, 16, aggr="swarm").aggr_module
         SwarmAggregation(-1, -1)
         >>> unregister()

@@ -6,11 +6,15 @@ documentation. What several operators share belongs in the floors below.
 
 from .base import SetAggregation
 from .equilibrium import EquilibriumAggregation
+from .ign import IGNAggregation
+from .pair import PairAggregation
 from .slots import SlotAggregation
 from .swarm import SwarmAggregation
 
 __all__ = classes = [
     "EquilibriumAggregation",
+    "IGNAggregation",
+    "PairAggregation",
     "SetAggregation",
     "SlotAggregation",
     "SwarmAggregation",

@@ -5,17 +5,21 @@ the data themselves (cards, licences, samples) are in the repository's `datasets
 and nothing here knows about models or training.
 """
 
+from pyg_setops.datasets.delaunay import Delaunay
 from pyg_setops.datasets.digit_counting import DigitCounting
 from pyg_setops.datasets.digits import Digits
 from pyg_setops.datasets.gaussian_mixtures import GaussianMixtures
 from pyg_setops.datasets.qm9 import QM9
+from pyg_setops.datasets.random_graphs import RandomGraphs
 from pyg_setops.datasets.scalar_sets import ScalarSets
 
 __all__ = [
     "QM9",
+    "Delaunay",
     "DigitCounting",
     "Digits",
     "GaussianMixtures",
+    "RandomGraphs",
     "ScalarSets",
 ]
 

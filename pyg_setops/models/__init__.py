@@ -5,6 +5,7 @@ training loop, data loading or operator does.
 """
 
 from .features import FeatureEncoder
+from .invariant_graph_network import InvariantGraphNetwork, pair_tensor
 from .molecule_regressor import MoleculeRegressor
 from .set_function import SetFunction
 from .set_networks import (
@@ -22,6 +23,8 @@ __all__ = classes = [
     "EquivariantDeepSets",
     "FeatureEncoder",
     "InducedSetTransformer",
+    "InvariantGraphNetwork",
     "MoleculeRegressor",
     "SetFunction",
+    "pair_tensor",
 ]

@@ -9,6 +9,7 @@ empty sets. No learned parameter and no operator's mathematics belongs here.
 
 from .blocks import Block, blocks
 from .fold import fold, unfold
+from .graph_index import GraphIndex
 from .groups import SizeGroup, SizeGroups, size_groups
 from .pairs import pair_blocks, pair_index
 from .products import segment_matvec, segment_outer
@@ -22,12 +23,15 @@ from .segment import (
     segment_sum,
 )
 from .set_index import SetIndex
+from .tensor_index import TensorIndex
 
 __all__ = [
     "Block",
+    "GraphIndex",
     "SetIndex",
     "SizeGroup",
     "SizeGroups",
+    "TensorIndex",
     "blocks",
     "fold",
     "gather",

@@ -15,7 +15,10 @@ SMALL, LARGE = 64, 512
 
 
 def assert_memory_linear(
-    module: torch.nn.Module, sets: RaggedSets, slack: float = 1.5
+    module: torch.nn.Module,
+    sets: RaggedSets,
+    slack: float = 1.5,
+    in_pairs: bool = False,
 ) -> None:
     """Asserts that memory grows with the number of elements, and with nothing else.
 
@@ -27,6 +30,8 @@ def assert_memory_linear(
         module: An aggregation, or a set-to-set layer ``layer(x, index, ptr)``.
         sets: Tells the width and type of the elements.
         slack: The growth allowed, relative to that of the elements.
+        in_pairs: Allow memory to grow with the pairs of elements of each set instead,
+            as attention's does.
 
     Raises:
         AssertionError: With the batch, what grew, and by how much.
@@ -47,12 +52,13 @@ def assert_memory_linear(
             )
             for count in (SMALL, LARGE)
         )
-        elements = LARGE / SMALL
+        unit, power = ("pairs", 2) if in_pairs else ("elements", 1)
+        units = _total(sizes(LARGE), power) / _total(sizes(SMALL), power)
         for what in small:
             growth = large[what] / max(small[what], 1)
-            if growth > slack * elements:
+            if growth > slack * units:
                 raise AssertionError(
-                    f"With {name}, {elements:g} times the elements take {growth:.1f} "
+                    f"With {name}, {units:g} times the {unit} take {growth:.1f} "
                     f"times the {what}: {small[what]:,} bytes became {large[what]:,}"
                 )
 
@@ -106,6 +112,10 @@ class _LargestTensor(TorchDispatchMode):
             if isinstance(leaf, Tensor):
                 self.bytes = max(self.bytes, _bytes(leaf))
         return out
+
+
+def _total(sizes: list[int], power: int) -> int:
+    return sum(size**power for size in sizes)
 
 
 def _identity(tensor: Tensor) -> Tensor:

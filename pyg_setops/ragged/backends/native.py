@@ -1,12 +1,35 @@
 """PyTorch's own indexed kernels: any device, any layout, compiled or not."""
 
+from __future__ import annotations
+
+from typing import Any
+
+import torch
 from torch import Tensor
 
+from ..eager import is_eager
 from ..set_index import SetIndex
 
 
 def sum(x: Tensor, sets: SetIndex) -> Tensor:
     """Adds rows of the same set."""
+    return _Sum.apply(x, sets) if is_eager() else _add(x, sets)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum with nothing kept for backward; PyTorch's own keeps its input."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, sets: SetIndex) -> Tensor:
+        ctx.sets = sets
+        return _add(x, sets)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return gather(grads[0], ctx.sets), None
+
+
+def _add(x: Tensor, sets: SetIndex) -> Tensor:
     return x.new_zeros(sets.num_sets, *x.shape[1:]).index_add(0, sets.index, x)
 
 
