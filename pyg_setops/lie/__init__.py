@@ -25,9 +25,12 @@ from .finite import (
 from .group import LieGroup
 from .groups import E2, E3, O2, O3, SE2, SE3, SO2, SO3, RxSO2, T, Trivial
 from .irreps import back_project, lift_irreps
+from .kernel import AttentionKernel
 from .lifted import LiftedSet
+from .neighbors import KNN, FixedSubset, Neighbors, Radius
 
 __all__ = classes = [
+    "AttentionKernel",
     "E2",
     "E3",
     "O2",
@@ -39,15 +42,19 @@ __all__ = classes = [
     "Cyclic",
     "Dihedral",
     "FiniteRotations",
+    "FixedSubset",
     "Icosahedral",
     "IndexEmbedding",
+    "KNN",
     "LieGroup",
     "LiftedSet",
     "LogEmbedding",
     "MatrixEmbedding",
+    "Neighbors",
     "Octahedral",
     "PairEmbedding",
     "RadialEmbedding",
+    "Radius",
     "RxSO2",
     "T",
     "Tetrahedral",

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 class PairEmbedding(ABC):
-    """Maps elements of a group to coordinates, smoothly unless it says otherwise."""
+    """Maps elements of a group to coordinates, smoothly unless it says otherwise.
+
+    Attributes:
+        keeps_translations: Whether a pure translation is embedded as it is.
+    """
+
+    keeps_translations = True
 
     @abstractmethod
     def dim(self, group: LieGroup) -> int:
@@ -112,6 +118,8 @@ class RadialEmbedding(PairEmbedding):
         num_radial: The number of waves.
         beside: The other embedding.
     """
+
+    keeps_translations = False
 
     def __init__(
         self,

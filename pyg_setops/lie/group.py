@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -39,6 +41,7 @@ class LieGroup:
         orbit_dim: The invariants of a point, 0 where the group moves any point onto
             any other.
         pair_dim: The numbers of an embedded pair.
+        pair_is_difference: Whether an embedded pair is no more than ``t_i - t_j``.
         num_lifts: How many elements a lift has for each point, if that is finite and
             not for the caller to choose; else ``None``.
     """
@@ -64,6 +67,10 @@ class LieGroup:
         self.num_lifts = None if self.lifts is None else len(self.lifts)
         self.embedding = resolve_embedding(embedding, self)
         self.pair_dim = self.embedding.dim(self)
+        # What depends on a pair linearly is computed per element, not per pair.
+        self.pair_is_difference = (
+            translations and points.size == 0 and self.embedding.keeps_translations
+        )
 
     def split(self, g: Tensor) -> tuple[Tensor, Tensor]:
         """The linear part and the translation (no columns where there is none)."""
@@ -155,7 +162,11 @@ class LieGroup:
         device: torch.device | None = None,
     ) -> Tensor:
         """Draws ``[n, element_dim]``: Haar-uniform, with normal translations."""
-        options = {"generator": generator, "dtype": dtype, "device": device}
+        options: dict[str, Any] = {
+            "generator": generator,
+            "dtype": dtype,
+            "device": device,
+        }
         shift = torch.randn(n, self.element_dim - self.points.size, **options)
         if self.table is not None:
             rows = torch.randint(
