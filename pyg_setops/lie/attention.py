@@ -67,7 +67,7 @@ def _attend_full(
         parts.append(run(compute, *sides, value[heard], pairs.g[hear], pairs.g[heard]))
     if not parts:
         return value
-    return torch.cat(parts)[order.argsort()]
+    return torch.cat(parts)[pairs.inverse]
 
 
 def _attend_edges(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 from torch.nn import Parameter
@@ -28,8 +30,7 @@ class HeadMLP(torch.nn.Module):
         self.act_last = act_last
         widths = (in_channels, hidden_channels, hidden_channels, 1)
         self.weights = torch.nn.ParameterList(
-            Parameter(torch.empty(heads, a, b))
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            Parameter(torch.empty(heads, a, b)) for a, b in pairwise(widths)
         )
         self.biases = torch.nn.ParameterList(
             Parameter(torch.empty(heads, 1, b)) for b in widths[1:]
@@ -44,7 +45,7 @@ class HeadMLP(torch.nn.Module):
             torch.nn.init.uniform_(bias, -bound, bound)
 
     def share(self, x: Tensor, first: int) -> Tensor:
-        """The first layer of the inputs from ``first`` on: ``[*, n]``, ``[*, h, w]``."""
+        """The first layer of inputs ``[*, n]``, from ``first`` on: ``[*, h, w]``."""
         weight = self.weights[0][:, first : first + x.size(-1)]
         heads, _, width = weight.shape
         return (x @ weight.transpose(0, 1).flatten(1)).unflatten(-1, (heads, width))

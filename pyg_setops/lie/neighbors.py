@@ -96,11 +96,9 @@ class KNN(Neighbors):
         source = numbers[near.reshape(-1)]
         index = sets.index.cpu().numpy()
         same = index[source] == index[target]
-        return _by_target(
-            np.concatenate([source[same], own]),
-            np.concatenate([target[same], own]),
-            pos,
-        )
+        source = np.concatenate([source[same], own])
+        target = np.concatenate([target[same], own])
+        return _by_target(source, target, pos)
 
     def __repr__(self) -> str:
         return f"KNN({self.k})"

@@ -42,6 +42,7 @@ class FullPairs:
 
     Attributes:
         order: The elements in the order of the blocks.
+        inverse: The way back.
         blocks: The blocks; their targets are all elements, in that order.
         num_pairs: The number of pairs.
         recompute: Whether there are more than ``max_pairs``.
@@ -57,6 +58,7 @@ class FullPairs:
         chunk = chunk or _default_chunk(lifted.g)
         groups = size_groups(sets, sets.num_elements, chunk)
         self.order = groups.order
+        self.inverse = groups.order.argsort()
         self.blocks: list[Block] = []
         self.num_pairs = 0
         for group in groups.groups:

@@ -123,7 +123,7 @@ class PairScores(torch.nn.Module):
         return query, key
 
     def _shares(self, lifted: LiftedSet) -> Pair:
-        """The first layer of all coordinates that come from one element or the other."""
+        """The first layer of what coordinates an element brings along alone."""
         network, group = self.located, self.group
         target = source = None
         if network is None:
