@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..ragged import SetIndex, size_groups
+from ..ragged import SetIndex, gather, size_groups
 from ..ragged.eager import is_readable
 from .lifted import LiftedSet
 
@@ -49,8 +49,6 @@ class FullPairs:
         coordinates: The embedded pairs of each block, where they are kept.
     """
 
-    dense = True
-
     def __init__(
         self, lifted: LiftedSet, max_pairs: int = 2**16, chunk: int | None = None
     ):
@@ -80,12 +78,15 @@ class FullPairs:
 
     def keep_coordinates(self) -> None:
         """Embeds the pairs once, for several layers, if they may be kept."""
-        if self.recompute or self.coordinates is not None:
-            return
-        self.coordinates = [
-            self.embed(self.g[block.targets], self.g[block.sources], block.num_sets)
-            for block in self.blocks
-        ]
+        if not self.recompute and self.coordinates is None:
+            self.coordinates = [
+                self.embed(self.g[block.targets], self.g[block.sources], block.num_sets)
+                for block in self.blocks
+            ]
+
+    def kept(self) -> list[Tensor] | list[None]:
+        """The coordinates of each block, or nothing."""
+        return self.coordinates or [None] * len(self.blocks)
 
 
 class EdgePairs:
@@ -104,8 +105,6 @@ class EdgePairs:
         recompute: Whether there are more than ``max_pairs`` pairs.
         coordinates: The embedded pairs of each block, where they are kept.
     """
-
-    dense = False
 
     def __init__(
         self,
@@ -144,19 +143,28 @@ class EdgePairs:
         ptr = self.targets.ptr[first : last + 1] - block.sources.start
         return SetIndex(index, ptr, last - first, index.numel())
 
-    def embed(self, g_i: Tensor, g_j: Tensor) -> Tensor:
-        """The coordinates ``[E, p]`` of pairs."""
-        return self.group.pair(g_i, g_j)
+    def ends(self, block: Block) -> tuple[SetIndex, SetIndex]:
+        """The targets and the sources of a block's pairs, as layouts of them."""
+        count, edges = self.targets.num_sets, block.sources
+        target, source = self.targets.index[edges], self.source[edges]
+        return (
+            SetIndex(target, None, count, target.numel(), is_sorted=True),
+            SetIndex(source, None, count, source.numel()),
+        )
+
+    def embed(self, g: Tensor, block: Block) -> Tensor:
+        """The coordinates ``[E, p]`` of a block's pairs, of elements ``[M, *]``."""
+        hear, heard = self.ends(block)
+        return self.group.pair(gather(g, hear), gather(g, heard))
 
     def keep_coordinates(self) -> None:
         """Embeds the pairs once, for several layers, if they may be kept."""
-        if self.recompute or self.coordinates is not None:
-            return
-        index, source = self.targets.index, self.source
-        self.coordinates = [
-            self.embed(self.g[index[block.sources]], self.g[source[block.sources]])
-            for block in self.blocks
-        ]
+        if not self.recompute and self.coordinates is None:
+            self.coordinates = [self.embed(self.g, block) for block in self.blocks]
+
+    def kept(self) -> list[Tensor] | list[None]:
+        """The coordinates of each block, or nothing."""
+        return self.coordinates or [None] * len(self.blocks)
 
 
 LiftedPairs = FullPairs | EdgePairs

@@ -18,8 +18,8 @@ from .head_mlp import HeadMLP
 from .kernel import AttentionKernel
 from .lifted import LiftedSet
 
-Pair = tuple[Tensor | None, Tensor | None]
-_NOTHING: Pair = (None, None)
+Both = tuple[Tensor | None, Tensor | None]
+_NOTHING: Both = (None, None)
 
 
 class Side(NamedTuple):
@@ -82,17 +82,10 @@ class PairScores(torch.nn.Module):
             module.reset_parameters()  # type: ignore[operator]
 
     @property
-    def located(self) -> HeadMLP | None:
-        """The network that sees the coordinates of pairs."""
-        if self.kernel.location is None:
-            return None
-        return self.location if self.kernel.location == "mlp" else self.joint
-
-    @property
     def needs_pairs(self) -> bool:
         """Whether coordinates must be computed pair by pair."""
         return (
-            self.located is not None
+            self.kernel.location is not None
             and self.group.pair_dim > 0
             and not self.group.pair_is_difference
         )
@@ -101,17 +94,21 @@ class PairScores(torch.nn.Module):
         """Of features ``[M, C]``: what they are as targets and as sources."""
         kernel = self.kernel
         content = self._contents(x)
-        shares = self._shares(lifted)
-        location, joint = shares, _NOTHING
-        if kernel.location == "raw":
-            location, joint = _NOTHING, shares
-        if kernel.combine == "mlp" and kernel.content == "concat":
-            joint = tuple(map(add, joint, content))  # type: ignore[assignment]
-            content = _NOTHING
+        location = joint = _NOTHING
+        if kernel.location == "mlp":
+            location = self._shares(self.location, lifted)
+        if kernel.combine == "mlp":
+            if kernel.location == "raw":
+                joint = self._shares(self.joint, lifted)
+            else:
+                joint = self._biases(self.joint, len(x)), None
+            if kernel.content == "concat":
+                joint = add(joint[0], content[0]), add(joint[1], content[1])
+                content = _NOTHING
         target, source = zip(content, location, joint, strict=True)
         return Side(*target), Side(*source)
 
-    def _contents(self, x: Tensor) -> Pair:
+    def _contents(self, x: Tensor) -> Both:
         if self.kernel.content is None:
             return _NOTHING
         query, key = (
@@ -122,77 +119,65 @@ class PairScores(torch.nn.Module):
             query = query / query.size(-1) ** 0.5
         return query, key
 
-    def _shares(self, lifted: LiftedSet) -> Pair:
+    def _shares(self, network: HeadMLP, lifted: LiftedSet) -> Both:
         """The first layer of what coordinates an element brings along alone."""
-        network, group = self.located, self.group
-        target = source = None
-        if network is None:
-            return target, source
+        group = self.group
+        target: Tensor = self._biases(network, len(lifted.g))
+        source: Tensor | None = None
         if group.pair_is_difference:
             # Differences do not change by the shift; their rounding does.
             sets = lifted.set_index
             centre = gather(segment_mean(lifted.g.detach(), sets), sets)
-            target = network.share(lifted.g - centre, 0)
-            source = -target
+            share = network.share(lifted.g - centre)
+            target, source = target + share, -share
         if group.orbit_dim:
             first = group.pair_dim
-            target = add(target, network.share(lifted.orbit, first))
+            target = target + network.share(lifted.orbit, first)
             source = add(source, network.share(lifted.orbit, first + group.orbit_dim))
         return target, source
 
+    @staticmethod
+    def _biases(network: HeadMLP, count: int) -> Tensor:
+        return network.biases[0].squeeze(2).expand(count, -1, -1)
+
     def forward(
-        self, target: Side, source: Side, pair: Tensor | None, dense: bool
+        self,
+        content: Tensor | None,
+        location: Tensor | None,
+        joint: Tensor | None,
+        pair: Tensor | None,
     ) -> Tensor:
         """The scores ``[h, *]`` of pairs.
 
         Args:
-            target: Of each pair ``[E, h, *]``; if ``dense``, of ``[G, r, h, *]``.
-            source: Likewise; if ``dense``, ``[G, n, h, *]``.
-            pair: Coordinates ``[E, p]``, ``[G, r, n, p]``, if needed.
-            dense: Whether every target is paired with every source.
+            content: The products of queries and keys, or their sum, ``[h, *]``.
+            location: The sum of both sides' shares, ``[h, w, *]``.
+            joint: Likewise.
+            pair: The coordinates ``[*, p]``, if needed.
         """
         kernel = self.kernel
-        combined = _sum_all if dense else add
-        location = combined(target.location, source.location)
-        joint = combined(target.joint, source.joint)
-        if pair is not None and self.located is not None:
-            share = self.located.share(pair, 0)
-            if kernel.location == "mlp":
-                location = add(location, share)
-            else:
-                joint = add(joint, share)
+        if pair is not None and kernel.location == "mlp":
+            location = add(location, self.location.pair_share(pair))
+        elif pair is not None:
+            joint = add(joint, self.joint.pair_share(pair))
         score = None if location is None else self.location(location)
-        content = self._content(target, source, dense)
-        if kernel.combine == "mlp":
-            return self.joint(self._joint(joint, content, score))
+        if joint is not None:
+            return self.joint(self._joined(joint, content, score))
         if kernel.combine == "product" and content is not None and score is not None:
             return content * score
         total = add(content, score)
-        assert total is not None  # one of both is
+        assert total is not None  # a kernel has one of both
         return total
 
-    def _content(self, target: Side, source: Side, dense: bool) -> Tensor | None:
-        query, key = target.content, source.content
-        if query is None or key is None:
-            return None
-        if self.kernel.content == "concat":
-            total = _sum_all(query, key) if dense else query + key
-            assert total is not None
-            return total.squeeze(-1).movedim(-1, 0)
-        if dense:
-            return query.movedim(-2, 0) @ key.movedim(-2, 0).mT
-        return (query * key).sum(-1).t()
-
-    def _joint(
-        self, z: Tensor | None, content: Tensor | None, location: Tensor | None
+    def _joined(
+        self, joint: Tensor, content: Tensor | None, location: Tensor | None
     ) -> Tensor:
         place = self.num_raw
         for scalar in (content, location):
             if scalar is not None:
-                z = add(z, self.joint.share_scalar(scalar, place))
+                joint = joint + self.joint.scalar_share(scalar, place)
                 place += 1
-        assert z is not None  # a kernel has some part
-        return z
+        return joint
 
 
 def add(a: Tensor | None, b: Tensor | None) -> Tensor | None:
@@ -200,10 +185,3 @@ def add(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     if a is None or b is None:
         return b if a is None else a
     return a + b
-
-
-def _sum_all(target: Tensor | None, source: Tensor | None) -> Tensor | None:
-    """The sum for all pairs of ``[G, r, h, w]`` and ``[G, n, h, w]``."""
-    if target is None or source is None:
-        return None
-    return target[:, :, None] + source[:, None]
