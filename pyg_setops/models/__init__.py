@@ -6,6 +6,7 @@ training loop, data loading or operator does.
 
 from .features import FeatureEncoder
 from .invariant_graph_network import InvariantGraphNetwork, pair_tensor
+from .lie_transformer import LieTransformer, LieTransformerBlock
 from .molecule_regressor import MoleculeRegressor
 from .set_function import SetFunction
 from .set_networks import (
@@ -24,6 +25,8 @@ __all__ = classes = [
     "FeatureEncoder",
     "InducedSetTransformer",
     "InvariantGraphNetwork",
+    "LieTransformer",
+    "LieTransformerBlock",
     "MoleculeRegressor",
     "SetFunction",
     "pair_tensor",
