@@ -6,6 +6,7 @@ training loop, data loading or operator does.
 
 from .features import FeatureEncoder
 from .molecule_regressor import MoleculeRegressor
+from .se3_transformer import SE3Transformer
 from .set_function import SetFunction
 from .set_networks import (
     AttentionReadout,
@@ -23,5 +24,6 @@ __all__ = classes = [
     "FeatureEncoder",
     "InducedSetTransformer",
     "MoleculeRegressor",
+    "SE3Transformer",
     "SetFunction",
 ]
