@@ -207,13 +207,16 @@ def test_a_neighbour_leaves_smoothly(gap, dtype):
         )
 
 
-def test_scores_of_any_size_give_finite_weights():
+@pytest.mark.parametrize("far", [2 * CUTOFF, 1e10])
+def test_scores_and_distances_of_any_size(far):
     conv = make().float()
     with torch.no_grad():
         conv.lin_query.weight.mul_(1e6)
     x, pos, edge_index, _ = cloud(conv)
-    out = conv(x.float(), pos.float(), edge_index)
-    assert out.isfinite().all()
+    pos[edge_index[0, 0]] += far
+    force, second = forces(conv, x.float(), pos.float(), edge_index)
+    assert conv(x.float(), pos.float(), edge_index).isfinite().all()
+    assert all(grad.isfinite().all() for grad in [force, *second])
 
 
 def test_an_edge_set_beyond_the_cutoff_changes_nothing():
