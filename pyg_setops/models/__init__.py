@@ -5,6 +5,7 @@ training loop, data loading or operator does.
 """
 
 from .features import FeatureEncoder
+from .lie_transformer import LieTransformer, LieTransformerBlock
 from .molecule_regressor import MoleculeRegressor
 from .se3_transformer import SE3Transformer
 from .set_function import SetFunction
@@ -23,6 +24,8 @@ __all__ = classes = [
     "EquivariantDeepSets",
     "FeatureEncoder",
     "InducedSetTransformer",
+    "LieTransformer",
+    "LieTransformerBlock",
     "MoleculeRegressor",
     "SE3Transformer",
     "SetFunction",
