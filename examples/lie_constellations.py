@@ -250,8 +250,8 @@ def make_report(
             "always saying 1 is right in half of the cases. Mean ± deviation over "
             "seeds of the weights.",
             f"{config.steps} steps of {config.batch_size} of {config.num_train:,} "
-            "sets, Adam at 1e-3 falling to 0 in the second half; distances to the other "
-            f"points as features; Lie: width {WIDTH}, 3 blocks, {HEADS} heads, one "
+            "sets, Adam at 1e-3 falling to 0 in the second half; distances to the "
+            f"other points as features; Lie: width {WIDTH}, 3 blocks, {HEADS} heads, one "
             "lift a point, all four of C(4). The published width is 512, with 6 "
             "blocks, and the budget is not known to us.",
             "'turned' is by any angle about the origin. Published rows: from a picture "
