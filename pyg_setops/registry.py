@@ -28,6 +28,7 @@ Maps = Literal[
     "tensors to tensors",
     "pairs to pairs",
     "pairs to vectors",
+    "points to points",
 ]
 
 TABLE_BEGIN, TABLE_END = "<!-- operators:begin -->", "<!-- operators:end -->"
@@ -43,10 +44,11 @@ class Operator:
             ``'implicit_equilibrium'``.
         path: Where the class is imported from.
         maps: What it maps: ``'sets to vectors'`` (an aggregation), ``'sets to sets'``,
-            ``'sets to slots'``, ``'graphs to graphs'`` (a convolution) or
-            ``'graphs to smaller graphs'`` (a pooling); ``'tensors to tensors'`` over
-            sets, ``'pairs to pairs'`` (nodes and edges) or ``'pairs to vectors'`` (an
-            aggregation that takes all pairs of a set).
+            ``'sets to slots'``, ``'graphs to graphs'`` (a convolution),
+            ``'points to points'`` (a convolution in space,
+            ``conv(x, pos, edge_index)``), ``'graphs to smaller graphs'`` (a pooling);
+            ``'tensors to tensors'`` over sets, ``'pairs to pairs'`` (nodes and edges)
+            or ``'pairs to vectors'`` (an aggregation that takes all pairs of a set).
         summary: What it does, in a line.
         paper: The title of its paper.
         link: The paper's address.
@@ -218,6 +220,18 @@ OPERATORS: tuple[Operator, ...] = (
             {"out_channels": 3, "hidden_channels": 4, "num_layers": 1}
         ),
         in_pairs=True,
+    ),
+    Operator(
+        name="se3_transformer_conv",
+        path="pyg_setops.conv.SE3TransformerConv",
+        maps="points to points",
+        summary="attention among neighbours in space, with vectors that turn along",
+        paper="SE(3)-Transformers: 3D Roto-Translation Equivariant Attention Networks",
+        link="https://arxiv.org/abs/2006.10503",
+        cost="O(E D + N D²)",
+        small=MappingProxyType(
+            {"irreps_out": "2x0e + 1x1o", "cutoff": 3.0, "num_radial": 4}
+        ),
     ),
 )
 

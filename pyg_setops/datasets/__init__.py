@@ -5,6 +5,7 @@ the data themselves (cards, licences, samples) are in the repository's `datasets
 and nothing here knows about models or training.
 """
 
+from pyg_setops.datasets.constellations import Constellations
 from pyg_setops.datasets.delaunay import Delaunay
 from pyg_setops.datasets.digit_counting import DigitCounting
 from pyg_setops.datasets.digits import Digits
@@ -15,6 +16,7 @@ from pyg_setops.datasets.scalar_sets import ScalarSets
 
 __all__ = [
     "QM9",
+    "Constellations",
     "Delaunay",
     "DigitCounting",
     "Digits",

@@ -8,6 +8,7 @@ from .features import FeatureEncoder
 from .invariant_graph_network import InvariantGraphNetwork, pair_tensor
 from .lie_transformer import LieTransformer, LieTransformerBlock
 from .molecule_regressor import MoleculeRegressor
+from .se3_transformer import SE3Transformer
 from .set_function import SetFunction
 from .set_networks import (
     AttentionReadout,
@@ -28,6 +29,7 @@ __all__ = classes = [
     "LieTransformer",
     "LieTransformerBlock",
     "MoleculeRegressor",
+    "SE3Transformer",
     "SetFunction",
     "pair_tensor",
 ]
