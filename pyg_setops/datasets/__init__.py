@@ -6,17 +6,23 @@ and nothing here knows about models or training.
 """
 
 from pyg_setops.datasets.digit_counting import DigitCounting
+from pyg_setops.datasets.digit_scenes import DigitScenes
 from pyg_setops.datasets.digits import Digits
 from pyg_setops.datasets.gaussian_mixtures import GaussianMixtures
 from pyg_setops.datasets.qm9 import QM9
 from pyg_setops.datasets.scalar_sets import ScalarSets
+from pyg_setops.datasets.sprite_scenes import SpriteScenes
+from pyg_setops.datasets.tetrominoes import Tetrominoes
 
 __all__ = [
     "QM9",
     "DigitCounting",
+    "DigitScenes",
     "Digits",
     "GaussianMixtures",
     "ScalarSets",
+    "SpriteScenes",
+    "Tetrominoes",
 ]
 
 classes = __all__
