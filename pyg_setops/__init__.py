@@ -1,8 +1,9 @@
 """Learnable set functions for PyTorch Geometric, on ragged batches."""
 
 from .registry import register, unregister
+from .slots import SlotAttention
 from .swarm import SwarmLayer
 
 __version__ = "0.1.0"
 
-__all__ = ["SwarmLayer", "register", "unregister"]
+__all__ = ["SlotAttention", "SwarmLayer", "register", "unregister"]

@@ -46,7 +46,7 @@ class SizeGroups:
     numbers: Tensor
 
 
-def size_groups(sets: SetIndex, max_rows: int) -> SizeGroups:
+def size_groups(sets: SetIndex, max_rows: int, key: Tensor | None = None) -> SizeGroups:
     """Groups sets of equal size, so that each group is a dense ``[G, size, *]``.
 
     A row of a set is then added to its elements by broadcasting, and a set is summed
@@ -55,6 +55,8 @@ def size_groups(sets: SetIndex, max_rows: int) -> SizeGroups:
     Args:
         sets: The layout, in any order.
         max_rows: The elements of a group, unless it is one larger set.
+        key: A number for each set, ``[B]``, that is not negative; the sets of a group
+            share it, and groups are sorted by it first.
 
     Cost:
         :math:`O(N + B log B)`. The host reads the sizes, so this is for the CPU.
@@ -66,21 +68,27 @@ def size_groups(sets: SetIndex, max_rows: int) -> SizeGroups:
         [(1, [1, 4]), (2, [0, 2])]
     """
     ordered, order = sets.sorted()
-    sizes, numbers = ordered.sizes.sort(stable=True)
+    kind = ordered.sizes
+    if key is not None:
+        kind = kind + key * (sets.num_elements + 1)
+    kind, numbers = kind.sort(stable=True)
+    sizes = ordered.sizes[numbers]
     shift = ordered.ptr[numbers] - (sizes.cumsum(0) - sizes)
     by_size = torch.arange(sets.num_elements, device=sizes.device)
     by_size = by_size + shift.repeat_interleave(sizes, output_size=sets.num_elements)
     order = by_size if order is None else order[by_size]
     grouped = SetIndex(sets.index[order], None, sets.num_sets, sets.num_elements)
-    groups = _groups(sizes, numbers, max_rows)
+    groups = _groups(kind, sizes, numbers, max_rows)
     return SizeGroups(order, grouped, groups, numbers[sizes > 0])
 
 
-def _groups(sizes: Tensor, numbers: Tensor, max_rows: int) -> list[SizeGroup]:
+def _groups(
+    kind: Tensor, sizes: Tensor, numbers: Tensor, max_rows: int
+) -> list[SizeGroup]:
     groups, start = [], 0
-    values, counts = sizes.unique_consecutive(return_counts=True)
+    counts = kind.unique_consecutive(return_counts=True)[1]
     runs = numbers.split(counts.tolist())
-    for size, run in zip(values.tolist(), runs, strict=True):
+    for size, run in zip(sizes[counts.cumsum(0) - 1].tolist(), runs, strict=True):
         if size == 0:
             continue
         for part in run.split(max(1, max_rows // size)):
