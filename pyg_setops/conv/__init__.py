@@ -3,6 +3,7 @@
 One layer a file, a thin PyG face over the mathematics in the floors below.
 """
 
+from .lie import LieSelfAttention
 from .swarm import SwarmConv
 
-__all__ = classes = ["SwarmConv"]
+__all__ = classes = ["LieSelfAttention", "SwarmConv"]

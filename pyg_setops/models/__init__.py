@@ -5,6 +5,7 @@ training loop, data loading or operator does.
 """
 
 from .features import FeatureEncoder
+from .lie_transformer import LieTransformer, LieTransformerBlock
 from .molecule_regressor import MoleculeRegressor
 from .set_function import SetFunction
 from .set_networks import (
@@ -22,6 +23,8 @@ __all__ = classes = [
     "EquivariantDeepSets",
     "FeatureEncoder",
     "InducedSetTransformer",
+    "LieTransformer",
+    "LieTransformerBlock",
     "MoleculeRegressor",
     "SetFunction",
 ]

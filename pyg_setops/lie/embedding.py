@@ -1,0 +1,205 @@
+r"""What a location kernel sees of a pair: coordinates of :math:`g_j^{-1} g_i`."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .series import cosine
+
+if TYPE_CHECKING:
+    from .group import LieGroup
+
+
+class PairEmbedding(ABC):
+    """Maps elements of a group to coordinates, smoothly unless it says otherwise.
+
+    Attributes:
+        keeps_translations: Whether a pure translation is embedded as it is.
+    """
+
+    keeps_translations = True
+
+    @abstractmethod
+    def dim(self, group: LieGroup) -> int:
+        """The number of coordinates.
+
+        Raises:
+            ValueError: If the group has no such coordinates.
+        """
+
+    @abstractmethod
+    def __call__(self, group: LieGroup, g: Tensor) -> Tensor:
+        """Maps ``[*, element_dim]`` to ``[*, dim]``."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class MatrixEmbedding(PairEmbedding):
+    """The entries of the linear part, and the translation: polynomial, no jumps."""
+
+    def dim(self, group: LieGroup) -> int:
+        """9 in space, 2 in the plane, more with reflections, and a translation."""
+        entries = group.points.entries(group.points.identity(torch.empty(0)))
+        return len(entries) + group.element_dim - group.points.size
+
+    def __call__(self, group: LieGroup, g: Tensor) -> Tensor:
+        """Maps elements to entries."""
+        a, t = group.split(g)
+        return torch.cat([group.points.entries(a), t], dim=-1)
+
+
+class LogEmbedding(PairEmbedding):
+    """The Lie algebra, as in the LieTransformer paper, and the sign of reflections.
+
+    It jumps at rotations by π: do not differentiate it twice in training.
+    """
+
+    def dim(self, group: LieGroup) -> int:
+        """That of the algebra, and 1 for the sign."""
+        return group.algebra_dim + group.points.has_reflections
+
+    def __call__(self, group: LieGroup, g: Tensor) -> Tensor:
+        """Maps elements to logarithms."""
+        parts = [group.log(g)]
+        if group.points.has_reflections:
+            parts.append(group.points.sign(group.split(g)[0]))
+        return torch.cat(parts, dim=-1)
+
+
+class WignerEmbedding(PairEmbedding):
+    """The matrices of the representations of degree 1 to ``max_degree``.
+
+    Args:
+        max_degree: The highest degree; under reflections of natural parity.
+    """
+
+    def __init__(self, max_degree: int = 2):
+        if max_degree < 1:
+            raise ValueError(f"'max_degree' must be positive, got {max_degree}")
+        self.max_degree = max_degree
+
+    def dim(self, group: LieGroup) -> int:
+        """The squares of the degrees' dimensions, a sign, and a translation."""
+        points = group.points
+        squares = 0
+        if points.size:
+            degrees = range(1, self.max_degree + 1)
+            squares = sum(points.degree_dim(degree) ** 2 for degree in degrees)
+        return squares + points.has_reflections + group.element_dim - points.size
+
+    def __call__(self, group: LieGroup, g: Tensor) -> Tensor:
+        """Maps elements to matrices, flat."""
+        points = group.points
+        a, t = group.split(g)
+        parts = [t]
+        if points.has_reflections:
+            parts.append(points.sign(a))
+        if points.size:
+            for degree in range(1, self.max_degree + 1):
+                d = points.wigner(degree, (-1) ** degree, a)
+                parts.append(d.flatten(-2))
+        return torch.cat(parts, dim=-1)
+
+    def __repr__(self) -> str:
+        return f"WignerEmbedding(max_degree={self.max_degree})"
+
+
+class RadialEmbedding(PairEmbedding):
+    r"""Another embedding, and the waves :math:`\cos(k \pi |t| / r)` of the distance.
+
+    Args:
+        cutoff: The length :math:`r` in which the first wave turns over.
+        num_radial: The number of waves.
+        beside: The other embedding.
+    """
+
+    keeps_translations = False
+
+    def __init__(
+        self,
+        cutoff: float = 5.0,
+        num_radial: int = 8,
+        beside: str | PairEmbedding = "matrix",
+    ):
+        if not cutoff > 0:
+            raise ValueError(f"'cutoff' must be positive, got {cutoff}")
+        if num_radial < 1:
+            raise ValueError(f"'num_radial' must be positive, got {num_radial}")
+        self.cutoff = cutoff
+        self.num_radial = num_radial
+        self.beside = _named(beside)
+
+    def dim(self, group: LieGroup) -> int:
+        """That of the other embedding, and the number of waves."""
+        if not group.translations:
+            raise ValueError(f"a radial embedding needs translations, got {group}")
+        return self.beside.dim(group) + self.num_radial
+
+    def __call__(self, group: LieGroup, g: Tensor) -> Tensor:
+        """Maps elements to coordinates."""
+        _, t = group.split(g)
+        order = torch.arange(1, self.num_radial + 1, dtype=g.dtype, device=g.device)
+        s = t.square().sum(-1, keepdim=True) * (order * math.pi / self.cutoff).square()
+        return torch.cat([self.beside(group, g), cosine(s)], dim=-1)
+
+    def __repr__(self) -> str:
+        return (
+            f"RadialEmbedding(cutoff={self.cutoff}, num_radial={self.num_radial}, "
+            f"beside={self.beside})"
+        )
+
+
+class IndexEmbedding(PairEmbedding):
+    """Which element of a finite group a linear part is, one-hot; the translation."""
+
+    def dim(self, group: LieGroup) -> int:
+        """The elements of the finite group, and a translation."""
+        if group.table is None:
+            raise ValueError(f"an index embedding needs a finite group, got {group}")
+        return len(group.table) + group.element_dim - group.points.size
+
+    def __call__(self, group: LieGroup, g: Tensor) -> Tensor:
+        """Maps elements to an indicator and a translation."""
+        a, t = group.split(g)
+        assert group.table is not None
+        table = group.points.entries(group.table).to(g)
+        likeness = group.points.entries(a).detach() @ table.mT
+        one = torch.nn.functional.one_hot(likeness.argmax(-1), len(table))
+        return torch.cat([one.to(g.dtype), t], dim=-1)
+
+
+_EMBEDDINGS: dict[str, type[PairEmbedding]] = {
+    "matrix": MatrixEmbedding,
+    "log": LogEmbedding,
+    "wigner": WignerEmbedding,
+    "radial": RadialEmbedding,
+    "index": IndexEmbedding,
+}
+
+
+def resolve_embedding(embedding: str | PairEmbedding, group: LieGroup) -> PairEmbedding:
+    """The embedding of a name, checked against the group.
+
+    Raises:
+        ValueError: If there is none, or the group has no such coordinates.
+    """
+    found = _named(embedding)
+    found.dim(group)
+    return found
+
+
+def _named(embedding: str | PairEmbedding) -> PairEmbedding:
+    if isinstance(embedding, PairEmbedding):
+        return embedding
+    if embedding not in _EMBEDDINGS:
+        raise ValueError(
+            f"'embedding' must be one of {', '.join(_EMBEDDINGS)} or a PairEmbedding, "
+            f"got {embedding!r}"
+        )
+    return _EMBEDDINGS[embedding]()
