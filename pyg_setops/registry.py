@@ -19,7 +19,9 @@ from torch_geometric.nn import aggr
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.resolver import normalize_string
 
-Maps = Literal["sets to vectors", "sets to sets", "graphs to graphs"]
+Maps = Literal[
+    "sets to vectors", "sets to sets", "graphs to graphs", "points to points"
+]
 
 TABLE_BEGIN, TABLE_END = "<!-- operators:begin -->", "<!-- operators:end -->"
 
@@ -33,8 +35,9 @@ class Operator:
             has a class of the same name, a longer one, such as
             ``'implicit_equilibrium'``.
         path: Where the class is imported from.
-        maps: What it maps: ``'sets to vectors'`` (an aggregation), ``'sets to sets'``
-            or ``'graphs to graphs'`` (a convolution).
+        maps: What it maps: ``'sets to vectors'`` (an aggregation), ``'sets to sets'``,
+            ``'graphs to graphs'`` (a convolution) or ``'points to points'`` (a
+            convolution in space, ``conv(x, pos, edge_index)``).
         summary: What it does, in a line.
         paper: The title of its paper.
         link: The paper's address.
@@ -114,6 +117,18 @@ OPERATORS: tuple[Operator, ...] = (
         link="https://arxiv.org/abs/2202.12795",
         cost="O(T N H + N C H)",
         small=MappingProxyType({"out_channels": 3}),
+    ),
+    Operator(
+        name="se3_transformer_conv",
+        path="pyg_setops.conv.SE3TransformerConv",
+        maps="points to points",
+        summary="attention among neighbours in space, with vectors that turn along",
+        paper="SE(3)-Transformers: 3D Roto-Translation Equivariant Attention Networks",
+        link="https://arxiv.org/abs/2006.10503",
+        cost="O(E D + N D²)",
+        small=MappingProxyType(
+            {"irreps_out": "2x0e + 1x1o", "cutoff": 3.0, "num_radial": 4}
+        ),
     ),
 )
 

@@ -6,6 +6,7 @@ and nothing here knows about models or training.
 """
 
 from pyg_setops.datasets.charged_nbody import ChargedNBody
+from pyg_setops.datasets.constellations import Constellations
 from pyg_setops.datasets.digit_counting import DigitCounting
 from pyg_setops.datasets.digits import Digits
 from pyg_setops.datasets.gaussian_mixtures import GaussianMixtures
@@ -18,6 +19,7 @@ from pyg_setops.datasets.spring_dynamics import SpringDynamics
 __all__ = [
     "QM9",
     "ChargedNBody",
+    "Constellations",
     "DigitCounting",
     "Digits",
     "GaussianMixtures",

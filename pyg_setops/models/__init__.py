@@ -7,6 +7,7 @@ training loop, data loading or operator does.
 from .features import FeatureEncoder
 from .lie_transformer import LieTransformer, LieTransformerBlock
 from .molecule_regressor import MoleculeRegressor
+from .se3_transformer import SE3Transformer
 from .set_function import SetFunction
 from .set_networks import (
     AttentionReadout,
@@ -26,5 +27,6 @@ __all__ = classes = [
     "LieTransformer",
     "LieTransformerBlock",
     "MoleculeRegressor",
+    "SE3Transformer",
     "SetFunction",
 ]
