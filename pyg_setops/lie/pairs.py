@@ -54,7 +54,7 @@ class FullPairs:
     ):
         sets = lifted.set_index
         chunk = chunk or _default_chunk(lifted.g)
-        groups = size_groups(sets, sets.num_elements, chunk)
+        groups = size_groups(sets, sets.num_elements, max_pairs=chunk)
         self.order = groups.order
         self.inverse = groups.order.argsort()
         self.blocks: list[Block] = []
