@@ -223,4 +223,4 @@ def test_no_matrix_of_node_pairs_is_made():
     with Counter() as counter:
         coarse = coarse_adjacency(shares, edges, torch.ones(3000, 1), sets)
         coarsening_losses(shares, edges, torch.ones(3000), coarse[..., 0], sets)
-    assert counter.largest <= 3000 * 4 * 4
+    assert counter.largest < 1000 * 1000 * 4 / 10
