@@ -8,6 +8,7 @@ empty sets. No learned parameter and no operator's mathematics belongs here.
 """
 
 from .blocks import Block, blocks
+from .edges import edge_dot, edge_sum
 from .fold import fold, unfold
 from .graph_index import GraphIndex
 from .groups import SizeGroup, SizeGroups, size_groups
@@ -33,6 +34,8 @@ __all__ = [
     "SizeGroups",
     "TensorIndex",
     "blocks",
+    "edge_dot",
+    "edge_sum",
     "fold",
     "gather",
     "pair_blocks",

@@ -31,16 +31,6 @@ class Group:
     num_sets: int
     num_slots: int
 
-    def elements(self, x: Tensor) -> Tensor:
-        """The group's part of elements ``[N, C]``: ``[num_sets, size, C]``."""
-        return x[self.rows].unflatten(0, (self.num_sets, -1))
-
-    def of_slots(self, q: Tensor) -> Tensor:
-        """Its part of ``[S, H, *]``: ``[num_sets, num_slots * H, *]``."""
-        rows = q[self.slots]
-        shape = (self.num_sets, self.num_slots * q.size(1), *q.shape[2:])
-        return rows.reshape(shape)
-
 
 @dataclass(frozen=True)
 class Part:
@@ -82,6 +72,29 @@ class Layout:
     slot_sets: SetIndex | None
     inverse: Tensor | None
     slot_inverse: Tensor | None
+
+    def of_elements(self, x: Tensor) -> list[Tensor]:
+        """Each group's part of elements ``[N, C]``.
+
+        That is ``[size, C]`` for one set, ``[num_sets, size, C]`` for more.
+        """
+        assert self.groups is not None
+        parts = x.split([group.rows.stop - group.rows.start for group in self.groups])
+        return self._by_set(parts)
+
+    def of_slots(self, q: Tensor) -> list[Tensor]:
+        """Each group's part of ``[S, H, *]``, as above: ``K H`` rows for each set."""
+        assert self.groups is not None
+        counts = [group.slots.stop - group.slots.start for group in self.groups]
+        rows = q[: sum(counts)].flatten(0, 1)
+        return self._by_set(rows.split([count * q.size(1) for count in counts]))
+
+    def _by_set(self, parts: tuple[Tensor, ...]) -> list[Tensor]:
+        assert self.groups is not None
+        return [
+            part if group.num_sets == 1 else part.unflatten(0, (group.num_sets, -1))
+            for group, part in zip(self.groups, parts, strict=True)
+        ]
 
     def lay_slots(self, slots: Tensor) -> Tensor:
         """Brings ``[S, *]`` from the order of the batch into the layout."""
@@ -139,7 +152,7 @@ def lay_out(sets: SetIndex, num_slots: int | Tensor) -> Layout:
     if not isinstance(num_slots, int):
         index = set_order.repeat_interleave(counts[set_order], output_size=total)
         slot_sets = SetIndex(index, None, sets.num_sets, total)
-    groups = _groups(grouped.groups, counts)
+    groups = _groups(grouped.groups, num_slots)
     slot_order = _slot_order(counts, set_order, total)
     return Layout(
         sets,
@@ -155,12 +168,15 @@ def lay_out(sets: SetIndex, num_slots: int | Tensor) -> Layout:
     )
 
 
-def _groups(groups: list[SizeGroup], counts: Tensor) -> list[Group]:
+def _groups(groups: list[SizeGroup], num_slots: int | Tensor) -> list[Group]:
     result, start = [], 0
     for group in groups:
-        num_sets, num_slots = group.numbers.numel(), int(counts[group.numbers[0]])
-        end = start + num_sets * num_slots
-        result.append(Group(group.rows, slice(start, end), num_sets, num_slots))
+        num_sets = group.numbers.numel()
+        each = num_slots
+        if not isinstance(each, int):
+            each = int(each[group.numbers[0]])
+        end = start + num_sets * each
+        result.append(Group(group.rows, slice(start, end), num_sets, each))
         start = end
     return result
 
