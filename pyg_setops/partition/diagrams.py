@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, permutations
 
+import torch
+from torch import Tensor
+
 from .set_partitions import Partition, canonical, num_blocks, set_partitions
 
 #: Which place of the output's axes each of its axes has in the input's.
@@ -66,6 +69,25 @@ class Diagram:
         names: dict[int, object] = dict(zip(self.target.kept, through, strict=True))
         outputs = [names.get(b, ("output", b)) for b in self.target.points]
         return canonical([*outputs, *self.source.points])
+
+    def matrix(self, size: int) -> Tensor:
+        """Which entries of the matrix are 1, for a set of this size.
+
+        Returns:
+            ``[size ** l, size ** k]``, boolean.
+
+        Example:
+            >>> Diagram.of((0, 1, 0), 2).matrix(2).int().tolist()
+            [[1, 0], [1, 0], [0, 1], [0, 1]]
+        """
+        partition = self.partition
+        shape = (size,) * len(partition)
+        entries = torch.ones(shape, dtype=torch.bool)
+        axes = torch.meshgrid(*map(torch.arange, shape), indexing="ij") if shape else ()
+        for place, block in enumerate(partition):
+            entries &= axes[place] == axes[partition.index(block)]
+        rows = size ** len(self.target.points)
+        return entries.reshape(rows, size ** len(self.source.points))
 
     @classmethod
     def of(cls, partition: Partition, order_out: int) -> Diagram:

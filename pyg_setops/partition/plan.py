@@ -73,10 +73,10 @@ class Plan:
     lifting: tuple[Step, ...]
 
     @property
-    def summed(self) -> tuple[Half, ...]:
-        """The pooled tensors that are mixed and are sums over some axes."""
+    def pooled(self) -> tuple[Half, ...]:
+        """The tensors that are mixed, but for the input itself."""
         sides = (side for level in self.levels for side in level.sources)
-        return tuple(side for side in sides if side.num_summed > 0)
+        return tuple(side for side in sides if side.order < len(side.points))
 
 
 @lru_cache

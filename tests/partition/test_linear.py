@@ -278,7 +278,7 @@ def test_size_exponents_scale_sums(orders):
     with torch.no_grad():
         mean.exponent.zero_()
         torch.testing.assert_close(mean(x, ptr=ptr), plain(x, ptr=ptr))
-        for number, side in enumerate(mean.plan.summed):
+        for number, side in enumerate(mean.plan.pooled):
             mean.exponent[number] = side.num_summed
     torch.testing.assert_close(mean(x, ptr=ptr), total(x, ptr=ptr))
 
