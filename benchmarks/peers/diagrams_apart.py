@@ -44,15 +44,19 @@ class PerDiagram:
 
 
 class Matrices:
-    """The explicit matrix of every diagram, for sets of equal size together.
+    """The explicit matrix of every diagram, set by set or sets of equal size together.
 
     The matrices of each size are made beforehand. All diagrams are applied by one
     product, and mixed by another.
     """
 
-    def __init__(self, layer: EquivariantLinear, sizes: list[int]):
+    def __init__(self, layer: EquivariantLinear, sizes: list[int], together: bool):
         self.layer = layer
         self.sizes = sizes
+        numbers = range(len(sizes))
+        self.groups = [[number] for number in numbers]
+        if together:
+            self.groups = [[i for i in numbers if sizes[i] == n] for n in set(sizes)]
         kinds = diagrams(layer.order_in, layer.order_out)
         self.matrices = {n: self._make(kinds, n) for n in set(sizes)}
 
@@ -68,8 +72,9 @@ class Matrices:
         order_in, order_out = self.layer.order_in, self.layer.order_out
         parts = x.split([n**order_in for n in self.sizes])
         outs: list[Tensor | None] = [None] * len(parts)
-        for size, matrices in self.matrices.items():
-            numbers = [i for i, n in enumerate(self.sizes) if n == size]
+        for numbers in self.groups:
+            size = self.sizes[numbers[0]]
+            matrices = self.matrices[size]
             together = torch.stack([parts[i] for i in numbers], dim=1).flatten(1)
             spread = matrices.flatten(0, 1) @ together
             shape = (len(matrices), size**order_out, len(numbers), x.size(1))
