@@ -252,7 +252,7 @@ def _orders(rounds: int) -> Table:
     note = (
         "16 sets of 3 to 8, width 16, forward and backward: how many times longer the "
         f"others take. `{APART}` multiplies with each diagram fast, mixing at the "
-        f"lowest order, but shares nothing; `{MATRICES}` are explicit, made beforehand, "
+        f"lowest order, but shares nothing; `{MATRICES}` are explicit, made before, "
         f"set by set, `{TOGETHER}` take sets of equal size together."
     )
     header = ["orders", "diagrams", OURS, APART, MATRICES, TOGETHER]
