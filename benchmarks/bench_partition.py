@@ -143,7 +143,7 @@ def _dense_calls(batch: Batch) -> dict[str, tuple]:
     dense = DensePairs(weight, batch.layer.bias)
     sizes, mask = batch.sizes.tolist(), None
     if min(sizes) < max(sizes):
-        index = torch.arange(len(sizes)).repeat__interleave(batch.sizes)
+        index = torch.arange(len(sizes)).repeat_interleave(batch.sizes)
         _, mask = to_dense_batch(index, index)
     square = mask.unsqueeze(2) & mask.unsqueeze(1) if mask is not None else None
     groups = [
@@ -290,7 +290,7 @@ def _sparse(rounds: int) -> Table:
         start += size
     edge_index = torch.cat(edges, dim=1)
     batch = Batch(torch.tensor(sizes), (2, 2), 64)
-    index = torch.arange(len(sizes)).repeat__interleave(batch.sizes)
+    index = torch.arange(len(sizes)).repeat_interleave(batch.sizes)
     graphs = GraphIndex.build(edge_index, index)
     layer = PairLinear(64, 64)
     x = torch.randn(start, 64, requires_grad=True)

@@ -14,7 +14,7 @@ from itertools import combinations, permutations
 import torch
 from torch import Tensor
 
-from .set_partitions import Partition, canonical, num_blocks, set_partitions
+from .set_partitions import Partition, canonical, num_blocks, partitions_into
 
 #: Which place of the output's axes each of its axes has in the input's.
 Permutation = tuple[int, ...]
@@ -113,12 +113,14 @@ class Diagram:
 def halves(num_points: int, order: int) -> tuple[Half, ...]:
     """All sides of so many points that ``order`` blocks pass through.
 
+    Sorted by the number of blocks, then by those that pass, then by the partition.
     Their numbers: 2, 3, 1 of two points and order 0, 1, 2; 5, 10, 6, 1 of three.
     """
     return tuple(
         Half(points, kept)
-        for points in set_partitions(num_points)
-        for kept in combinations(range(num_blocks(points)), order)
+        for count in range(num_points + 1)
+        for kept in combinations(range(count), order)
+        for points in partitions_into(num_points, count)
     )
 
 

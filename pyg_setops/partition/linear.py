@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from ..lazy import LazyChannels
 from ..ragged import TensorIndex, gather
-from .diagrams import Half, diagrams, halves
-from .plan import Level, make_plan
+from .diagrams import diagrams, halves
+from .plan import Bundle, Level, make_plan
 from .set_partitions import Partition
 from .transfer import lift, lift_from_sets, pool, pool_to_sets
 
@@ -94,8 +94,7 @@ class EquivariantLinear(LazyChannels):
         self.plan = make_plan(order_in, order_out)
         self.bias = None
         if bias:
-            self.bias = Parameter(torch.empty(len(halves(order_out, 0)), out_channels))
-        self._reset_bias()
+            self.bias = Parameter(torch.zeros(len(halves(order_out, 0)), out_channels))
         self.start(in_channels)
 
     def build(self, in_channels: int) -> None:
@@ -114,7 +113,8 @@ class EquivariantLinear(LazyChannels):
         """
         if self.in_channels != -1:
             self._reset_weight()
-        self._reset_bias()
+        if self.bias is not None:
+            torch.nn.init.zeros_(self.bias)
 
     @torch.no_grad()
     def _reset_weight(self) -> None:
@@ -125,11 +125,6 @@ class EquivariantLinear(LazyChannels):
         self.weight.uniform_(-bound, bound)
         if self.exponent is not None:
             self.exponent.zero_()
-
-    @torch.no_grad()
-    def _reset_bias(self) -> None:
-        if self.bias is not None:
-            self.bias.zero_()
 
     def forward(
         self,
@@ -190,9 +185,9 @@ class EquivariantLinear(LazyChannels):
     def _map(self, x: Tensor, tensors: TensorIndex) -> Tensor:
         """Pool, mix order by order, lift."""
         pooled = pool(x, tensors, self.plan.pooling)
-        mixed: dict[Half, Tensor] = {}
+        mixed: dict[Bundle, Tensor] = {}
         for level in self.plan.levels:
-            sides = [pooled[side] for side in level.sources]
+            sides = [pooled[bundle] for bundle in level.pooled]
             together = sides[0] if len(sides) == 1 else torch.cat(sides, dim=1)
             parts = self._mix(self._scale(together, tensors, level), level)
             parts = [
@@ -201,8 +196,10 @@ class EquivariantLinear(LazyChannels):
             ]
             for part in parts[1:]:
                 parts[0] = part.add_(parts[0])
-            targets = parts[0].chunk(len(level.targets), dim=1)
-            mixed.update(zip(level.targets, targets, strict=True))
+            widths = [count * self.out_channels for _, count in level.lifted]
+            targets = parts[0].split(widths, dim=1)
+            bundles = [bundle for bundle, _ in level.lifted]
+            mixed.update(zip(bundles, targets, strict=True))
         return lift(mixed, tensors, self.plan.lifting)
 
     def _through_sets(self, x: Tensor, tensors: TensorIndex) -> Tensor:
@@ -265,6 +262,13 @@ class EquivariantLinear(LazyChannels):
         """
         kinds = diagrams(self.order_in, self.order_out)
         return [(d.partition, w) for d, w in zip(kinds, self.weight, strict=True)]
+
+    def biases(self) -> list[tuple[Partition, Tensor]]:
+        """The bias ``[C_out]`` of each partition of the output's axes, if there are."""
+        if self.bias is None:
+            return []
+        sides = halves(self.order_out, 0)
+        return [(s.points, b) for s, b in zip(sides, self.bias, strict=True)]
 
     @torch.no_grad()
     def load_diagrams(self, weights: Iterable[tuple[Partition, Tensor]]) -> None:

@@ -7,22 +7,27 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ..ragged import TensorIndex, gather, segment_sum
-from .diagrams import Half
-from .plan import Level, Step
+from .plan import Bundle, Level, Step
 
 
-def pool(x: Tensor, tensors: TensorIndex, steps: Sequence[Step]) -> dict[Half, Tensor]:
+def pool(
+    x: Tensor, tensors: TensorIndex, steps: Sequence[Step]
+) -> dict[Bundle, Tensor]:
     """All pooled tensors, and those on the way to them, as plain sums.
 
     Args:
         x: A tensor over each set, ``[num_rows(k), C]``.
         tensors: The layout.
         steps: :attr:`Plan.pooling`.
+
+    Returns:
+        Bundles, the tensors of each side by side.
     """
-    pooled: dict[Half, Tensor] = {}
+    pooled: dict[Bundle, Tensor] = {}
     for step in steps:
         if step.source is None:
-            pooled[step.result] = tensors.gather(x, step.axes, step.result.order)
+            rank = step.result.order
+            pooled[step.result] = tensors.diagonals(x, step.diagonals, rank)
         else:
             total = pooled[step.source]
             total = tensors.scatter(total, step.axes, step.source.order)
@@ -31,12 +36,12 @@ def pool(x: Tensor, tensors: TensorIndex, steps: Sequence[Step]) -> dict[Half, T
 
 
 def lift(
-    mixed: dict[Half, Tensor], tensors: TensorIndex, steps: Sequence[Step]
+    mixed: dict[Bundle, Tensor], tensors: TensorIndex, steps: Sequence[Step]
 ) -> Tensor:
     """The sum of lower tensors, broadcast and placed on diagonals: :func:`pool` back.
 
     Args:
-        mixed: Tensors ``[num_rows(t), C]`` for all targets; emptied.
+        mixed: All targets, the tensors of each bundle side by side; emptied.
         tensors: The layout.
         steps: :attr:`Plan.lifting`.
     """
@@ -51,7 +56,7 @@ def lift(
         elif total is None:  # all axes apart, which are first here: no diagonal
             total = value
         else:
-            total = tensors.scatter_(total, value, step.axes, rank)
+            total = tensors.add_diagonals_(total, value, step.diagonals, rank)
     assert total is not None
     return total
 
@@ -65,7 +70,7 @@ def pool_to_sets(x: Tensor, tensors: TensorIndex, level: Level) -> Tensor:
         level: The only level of the plan.
 
     Returns:
-        ``[B, Bell * C]``, in the order of the partitions.
+        ``[B, Bell * C]``, in the order of the sources.
     """
     order, count = len(level.sources[0].points), len(level.sources)
     orbits = segment_sum(x, tensors.patterns(order)) if order > 0 else x
