@@ -256,6 +256,8 @@ def draw(
         axes.set_title(f"{kind}: relative error by number of nodes")
     curves = {name: each[0] for name, each in fits.items()}
     draw_curves(panels[2], curves, "RMSE", {})
+    for number, (name, line) in enumerate(zip(curves, panels[2].lines, strict=True)):
+        line.set(**_style(name, number))
     panels[2].set(title="RMSE, validation graphs of 5 to 12 nodes", yscale="log")
     panels[2].get_legend().remove()  # that of the first panel serves
     return figure
@@ -269,21 +271,27 @@ def _by_size(
     columns: slice,
 ) -> None:
     places = range(SEEN[0], UNSEEN[1] + 1)
-    styles = {"2": "--", "3": "-"}
     for number, (name, seeds) in enumerate(found.items()):
         error = torch.stack([torch.cat(each) for each in seeds]).square().mean(0).sqrt()
         values = [
             relative(error[sizes == size], truth[sizes == size], columns)
             for size in places
         ]
-        style = styles.get(name.split(",")[0][-1], ":")
-        color = f"C{number % 3}" if style != ":" else "black"
-        axes.plot(places, values, style, color=color, label=name, lw=1.8)
+        axes.plot(places, values, label=name, lw=1.8, **_style(name, number))
     axes.axvspan(*SEEN, color="0.9", zorder=0)
     axes.set(yscale="log", xlabel="nodes (grey: seen in training)")
     axes.grid(alpha=0.3, which="both")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
+
+
+def _style(name: str, number: int) -> dict[str, str]:
+    """The colour tells how a network scales, the line its highest order."""
+    lines = {"2": "--", "3": "-"}
+    order = name.split(",")[0][-1]
+    if order not in lines:
+        return {"linestyle": ":", "color": "black"}
+    return {"linestyle": lines[order], "color": f"C{number % len(SCALINGS)}"}
 
 
 def main(config: Config) -> None:

@@ -87,8 +87,7 @@ class EquivariantLinear(LazyChannels):
         if not typical_size > 0:
             raise ValueError(f"'typical_size' must be positive, got {typical_size}")
         self.order_in, self.order_out = order_in, order_out
-        self.out_channels = out_channels
-        self.aggr = aggr
+        self.out_channels, self.aggr = out_channels, aggr
         self.size_exponent = size_exponent
         self.typical_size = typical_size
         self.plan = make_plan(order_in, order_out)
