@@ -108,7 +108,8 @@ def _pairs(rounds: int) -> Table:
             rows.append([name, label, *_pair_cells(times, kept, label, targets)])
     note = (
         "Pairs to pairs, width 64, forward and backward: medians over "
-        f"{rounds} interleaved rounds, of processor time, as the machine was shared. `{PADDED}` stacks all 15 maps and mixes last, "
+        f"{rounds} interleaved rounds, of processor time, as the machine was shared. "
+        f"`{PADDED}` stacks all 15 maps and mixes last, "
         f"`{BY_SIZE}` does so for sets of equal size together, without padding; "
         f"`{FLOOR}` are the matrix products of order 2 alone, of our layer. Bytes of "
         "ours include the layout's, which layers share. Load of the machine: "
