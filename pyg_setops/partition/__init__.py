@@ -7,6 +7,7 @@ sees is in ``aggr/pair.py``.
 """
 
 from .diagrams import Diagram, Half, diagrams
+from .drawing import plot_diagrams
 from .linear import EquivariantLinear
 from .pair_linear import PairLinear
 from .set_partitions import (
@@ -26,6 +27,7 @@ __all__ = classes = [
     "diagrams_to_orbits",
     "moebius",
     "orbits_to_diagrams",
+    "plot_diagrams",
     "set_partitions",
     "zeta",
 ]

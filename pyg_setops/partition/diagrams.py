@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, permutations
 
-from .set_partitions import Partition, canonical, num_blocks, set_partitions
+import torch
+from torch import Tensor
+
+from .set_partitions import Partition, canonical, num_blocks, partitions_into
 
 #: Which place of the output's axes each of its axes has in the input's.
 Permutation = tuple[int, ...]
@@ -67,6 +70,25 @@ class Diagram:
         outputs = [names.get(b, ("output", b)) for b in self.target.points]
         return canonical([*outputs, *self.source.points])
 
+    def matrix(self, size: int) -> Tensor:
+        """Which entries of the matrix are 1, for a set of this size.
+
+        Returns:
+            ``[size ** l, size ** k]``, boolean.
+
+        Example:
+            >>> Diagram.of((0, 1, 0), 2).matrix(2).int().tolist()
+            [[1, 0], [1, 0], [0, 1], [0, 1]]
+        """
+        partition = self.partition
+        shape = (size,) * len(partition)
+        entries = torch.ones(shape, dtype=torch.bool)
+        axes = torch.meshgrid(*map(torch.arange, shape), indexing="ij") if shape else ()
+        for place, block in enumerate(partition):
+            entries &= axes[place] == axes[partition.index(block)]
+        rows = size ** len(self.target.points)
+        return entries.reshape(rows, size ** len(self.source.points))
+
     @classmethod
     def of(cls, partition: Partition, order_out: int) -> Diagram:
         """The diagram of a partition whose first ``order_out`` points are outputs.
@@ -91,12 +113,14 @@ class Diagram:
 def halves(num_points: int, order: int) -> tuple[Half, ...]:
     """All sides of so many points that ``order`` blocks pass through.
 
+    Sorted by the number of blocks, then by those that pass, then by the partition.
     Their numbers: 2, 3, 1 of two points and order 0, 1, 2; 5, 10, 6, 1 of three.
     """
     return tuple(
         Half(points, kept)
-        for points in set_partitions(num_points)
-        for kept in combinations(range(num_blocks(points)), order)
+        for count in range(num_points + 1)
+        for kept in combinations(range(count), order)
+        for points in partitions_into(num_points, count)
     )
 
 

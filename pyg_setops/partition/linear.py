@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from ..lazy import LazyChannels
 from ..ragged import TensorIndex, gather
-from .diagrams import Diagram, Half, diagrams, halves
-from .plan import Level, make_plan
+from .diagrams import diagrams, halves
+from .plan import Bundle, Level, make_plan
 from .set_partitions import Partition
 from .transfer import lift, lift_from_sets, pool, pool_to_sets
 
@@ -44,9 +44,9 @@ class EquivariantLinear(LazyChannels):
         bias: Whether there are biases.
         aggr: ``'mean'`` divides every sum over an axis by the size of the set,
             ``'sum'`` by the ``typical_size``, so that it grows with the set.
-        size_exponent: Learn, for every channel of every pooled tensor with summed axes,
-            a factor :math:`(n / \bar n)^\alpha`, from :math:`\alpha = 0`. Of means
-            over one axis, :math:`\alpha = 1` makes sums.
+        size_exponent: Learn, for every channel of every pooled tensor, a factor
+            :math:`(n / \bar n)^\alpha`, from :math:`\alpha = 0`. Of means over one
+            axis, :math:`\alpha = 1` makes sums.
         typical_size: :math:`\bar n`, a constant.
 
     Shapes:
@@ -87,15 +87,13 @@ class EquivariantLinear(LazyChannels):
         if not typical_size > 0:
             raise ValueError(f"'typical_size' must be positive, got {typical_size}")
         self.order_in, self.order_out = order_in, order_out
-        self.out_channels = out_channels
-        self.aggr = aggr
+        self.out_channels, self.aggr = out_channels, aggr
         self.size_exponent = size_exponent
         self.typical_size = typical_size
         self.plan = make_plan(order_in, order_out)
         self.bias = None
         if bias:
-            self.bias = Parameter(torch.empty(len(halves(order_out, 0)), out_channels))
-        self._reset_bias()
+            self.bias = Parameter(torch.zeros(len(halves(order_out, 0)), out_channels))
         self.start(in_channels)
 
     def build(self, in_channels: int) -> None:
@@ -104,7 +102,7 @@ class EquivariantLinear(LazyChannels):
         self.weight = Parameter(torch.empty(count, self.out_channels, in_channels))
         self.exponent = None
         if self.size_exponent:
-            self.exponent = Parameter(torch.empty(len(self.plan.summed), in_channels))
+            self.exponent = Parameter(torch.empty(len(self.plan.pooled), in_channels))
         self._reset_weight()
 
     def reset_parameters(self) -> None:
@@ -114,7 +112,8 @@ class EquivariantLinear(LazyChannels):
         """
         if self.in_channels != -1:
             self._reset_weight()
-        self._reset_bias()
+        if self.bias is not None:
+            torch.nn.init.zeros_(self.bias)
 
     @torch.no_grad()
     def _reset_weight(self) -> None:
@@ -125,11 +124,6 @@ class EquivariantLinear(LazyChannels):
         self.weight.uniform_(-bound, bound)
         if self.exponent is not None:
             self.exponent.zero_()
-
-    @torch.no_grad()
-    def _reset_bias(self) -> None:
-        if self.bias is not None:
-            self.bias.zero_()
 
     def forward(
         self,
@@ -189,38 +183,57 @@ class EquivariantLinear(LazyChannels):
 
     def _map(self, x: Tensor, tensors: TensorIndex) -> Tensor:
         """Pool, mix order by order, lift."""
-        pooled = pool(x, tensors, self.plan.pooling, self.aggr == "mean")
-        if self.exponent is not None:
-            factors = self._factors(tensors, self.exponent)
-            for number, side in enumerate(self.plan.summed):
-                factor = gather(factors[:, number], tensors.rows(side.order))
-                pooled[side] = pooled[side] * factor
-        mixed: dict[Half, Tensor] = {}
+        pooled = pool(x, tensors, self.plan.pooling)
+        mixed: dict[Bundle, Tensor] = {}
         for level in self.plan.levels:
-            sides = [pooled[side] for side in level.sources]
+            sides = [pooled[bundle] for bundle in level.pooled]
             together = sides[0] if len(sides) == 1 else torch.cat(sides, dim=1)
+            parts = self._mix(self._scale(together, tensors, level), level)
             parts = [
                 tensors.gather(part, axes, level.order)
-                for part, axes in zip(
-                    self._mix(together, level), level.permutations, strict=True
-                )
+                for part, axes in zip(parts, level.permutations, strict=True)
             ]
             for part in parts[1:]:
                 parts[0] = part.add_(parts[0])
-            targets = parts[0].chunk(len(level.targets), dim=1)
-            mixed.update(zip(level.targets, targets, strict=True))
+            widths = [count * self.out_channels for _, count in level.lifted]
+            targets = parts[0].split(widths, dim=1)
+            bundles = [bundle for bundle, _ in level.lifted]
+            mixed.update(zip(bundles, targets, strict=True))
         return lift(mixed, tensors, self.plan.lifting)
 
     def _through_sets(self, x: Tensor, tensors: TensorIndex) -> Tensor:
         """The same where one of the orders is 0, so that only sums of sets pass."""
         (level,) = self.plan.levels
-        mean = self.aggr == "mean"
-        pooled = pool_to_sets(x, tensors, level, mean)
-        if self.exponent is not None and self.order_in > 0:
-            pooled = pooled * self._factors(tensors, self.exponent)
-        (mixed,) = self._mix(pooled.flatten(1), level)
-        mixed = mixed.unflatten(1, (len(level.targets), self.out_channels))
+        pooled = self._scale(pool_to_sets(x, tensors, level), tensors, level)
+        (mixed,) = self._mix(pooled, level)
         return lift_from_sets(mixed, tensors, level)
+
+    def _scale(self, pooled: Tensor, tensors: TensorIndex, level: Level) -> Tensor:
+        """Divides sums by sizes, and multiplies them by learned powers of these."""
+        factors = self._factors(tensors.sizes, level, pooled)
+        if factors is None:
+            return pooled
+        rows = factors.flatten(1)
+        if level.order > 0:
+            rows = gather(rows, tensors.rows(level.order))
+        shape = (len(level.sources), -1)
+        return (pooled.unflatten(1, shape) * rows.unflatten(1, shape)).flatten(1)
+
+    def _factors(self, sizes: Tensor, level: Level, like: Tensor) -> Tensor | None:
+        """What multiplies each pooled tensor of each set, ``[B, sources, 1 or C]``."""
+        if level.order == self.order_in:  # the input itself
+            return None
+        sizes = sizes.clamp(min=1).to(like.dtype)[:, None, None]
+        factors = None
+        if self.aggr == "mean":
+            powers = like.new_tensor([-side.num_summed for side in level.sources])
+            factors = sizes ** powers[:, None]
+        if self.exponent is not None:
+            start = self.plan.pooled.index(level.sources[0])
+            exponent = self.exponent[start : start + len(level.sources)]
+            learned = (sizes / self.typical_size) ** exponent
+            factors = learned if factors is None else factors * learned
+        return factors
 
     def _mix(self, pooled: Tensor, level: Level) -> list[Tensor]:
         """Products of all pooled tensors of an order, one for each permutation.
@@ -240,11 +253,6 @@ class EquivariantLinear(LazyChannels):
         )
         return [F.linear(pooled, each, bias) for each in weight.unbind()]
 
-    def _factors(self, tensors: TensorIndex, exponent: Tensor) -> Tensor:
-        """The learned factor of each set for each sum, ``[B, sums, C_in]``."""
-        sizes = tensors.sizes.clamp(min=1).to(exponent.dtype) / self.typical_size
-        return sizes[:, None, None] ** exponent
-
     def per_diagram(self) -> list[tuple[Partition, Tensor]]:
         """The matrix ``[C_out, C_in]`` of each diagram.
 
@@ -253,6 +261,13 @@ class EquivariantLinear(LazyChannels):
         """
         kinds = diagrams(self.order_in, self.order_out)
         return [(d.partition, w) for d, w in zip(kinds, self.weight, strict=True)]
+
+    def biases(self) -> list[tuple[Partition, Tensor]]:
+        """The bias ``[C_out]`` of each partition of the output's axes, if there are."""
+        if self.bias is None:
+            return []
+        sides = halves(self.order_out, 0)
+        return [(s.points, b) for s, b in zip(sides, self.bias, strict=True)]
 
     @torch.no_grad()
     def load_diagrams(self, weights: Iterable[tuple[Partition, Tensor]]) -> None:
@@ -285,27 +300,18 @@ class EquivariantLinear(LazyChannels):
         Returns:
             ``[size ** order_out, size ** order_in, C_out, C_in]``, without biases.
         """
-        shape = (self.order_out + self.order_in) * (size,)
-        axes = torch.meshgrid(*map(torch.arange, shape), indexing="ij") if shape else ()
-        tensors = TensorIndex(torch.tensor([size], device=self.weight.device))
-        factors = None
-        if self.exponent is not None:
-            factors = self._factors(tensors, self.exponent)[0]
-        out = self.weight.new_zeros(*shape, *self.weight.shape[1:])
-        kinds: tuple[Diagram, ...] = diagrams(self.order_in, self.order_out)
+        sizes = torch.tensor([size], device=self.weight.device)
+        kinds = diagrams(self.order_in, self.order_out)
+        terms = []
         for diagram, weight in zip(kinds, self.weight, strict=True):
-            divisor = max(size, 1) if self.aggr == "mean" else self.typical_size
-            weight = weight * float(divisor) ** -diagram.source.num_summed
-            if factors is not None and diagram.source.num_summed > 0:
-                weight = weight * factors[self.plan.summed.index(diagram.source)]
-            entry = torch.ones(shape, dtype=torch.bool)
-            partition = diagram.partition
-            for place, block in enumerate(partition):
-                entry &= axes[place] == axes[partition.index(block)]
-            out = out + entry[..., None, None].to(weight) * weight
-        return out.reshape(
-            size**self.order_out, size**self.order_in, *self.weight.shape[1:]
-        )
+            level = self.plan.levels[diagram.source.order]
+            if self.aggr == "sum":
+                weight = weight * self.typical_size**-diagram.source.num_summed
+            factors = self._factors(sizes, level, self.weight)
+            if factors is not None:
+                weight = weight * factors[0, level.sources.index(diagram.source)]
+            terms.append(diagram.matrix(size).to(weight)[:, :, None, None] * weight)
+        return torch.stack(terms).sum(0)
 
     def __repr__(self) -> str:
         return (

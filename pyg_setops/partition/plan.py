@@ -2,33 +2,61 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, permutations
 
 from .diagrams import Half, Permutation, diagrams, halves
-from .set_partitions import is_coarser, num_blocks, set_partitions
+from .set_partitions import (
+    Partition,
+    is_coarser,
+    num_blocks,
+    partitions_into,
+    set_partitions,
+)
 
 #: The set size that the costs of alternatives are compared at.
 TYPICAL_SIZE = 8
 
 
 @dataclass(frozen=True)
+class Bundle:
+    """The pooled tensors of all diagonals with so many blocks, side by side.
+
+    What is done to one of them is done to all, so that it is done in one call.
+
+    Attributes:
+        num_blocks: The number of blocks of the partitions of the points.
+        kept: The blocks that are not summed, an axis each.
+    """
+
+    num_blocks: int
+    kept: tuple[int, ...]
+
+    @property
+    def order(self) -> int:
+        """The order of its tensors."""
+        return len(self.kept)
+
+
+@dataclass(frozen=True)
 class Step:
-    """One pooled tensor, from another or from the input.
+    """One bundle, from another or from the input.
 
     Attributes:
         result: What is computed.
-        source: From what: a tensor with the same points joined, of which axes are
-            summed; ``None`` for the input, of which a diagonal is taken.
-        axes: For a sum, the axes of ``source`` that are left; for a diagonal, the axis
-            of the result that each axis of the input follows.
+        source: From what; ``None`` for the input, of which diagonals are taken.
+        axes: For a sum, the axes of ``source`` that are left.
+        diagonals: Otherwise, for each partition, the axis of the result that each axis
+            of the input follows: its block.
     """
 
-    result: Half
-    source: Half | None
-    axes: tuple[int, ...]
+    result: Bundle
+    source: Bundle | None
+    axes: tuple[int, ...] = ()
+    diagonals: tuple[Partition, ...] = ()
 
 
 Entries = tuple[tuple[bool, ...], ...]
@@ -42,17 +70,21 @@ class Level:
         order: The number :math:`t` of blocks that pass through.
         sources: The pooled tensors of that order.
         targets: What is lifted from it.
+        pooled: The bundles that the sources are, one beside another.
+        lifted: The bundles that the targets are, each with the number of its tensors.
         permutations: For each permutation of the axes, which axis of the source each
             axis of the target is, turned around: the axis of the target that each of
             the source follows.
         weights: The matrices of its diagrams, among all: start and end.
         within: At order 0, of the sources and of the targets: whether the diagonal of
-            the column lies in that of the row (its partition is coarser).
+            each partition of the points, a column, lies in theirs (it is coarser).
     """
 
     order: int
     sources: tuple[Half, ...]
     targets: tuple[Half, ...]
+    pooled: tuple[Bundle, ...]
+    lifted: tuple[tuple[Bundle, int], ...]
     permutations: tuple[Permutation, ...]
     weights: tuple[int, int]
     within: tuple[Entries, Entries] = ((), ())
@@ -73,10 +105,10 @@ class Plan:
     lifting: tuple[Step, ...]
 
     @property
-    def summed(self) -> tuple[Half, ...]:
-        """The pooled tensors that are mixed and are sums over some axes."""
+    def pooled(self) -> tuple[Half, ...]:
+        """The tensors that are mixed, but for the input itself."""
         sides = (side for level in self.levels for side in level.sources)
-        return tuple(side for side in sides if side.num_summed > 0)
+        return tuple(side for side in sides if side.order < len(side.points))
 
 
 @lru_cache
@@ -91,8 +123,21 @@ def make_plan(order_in: int, order_out: int) -> Plan:
             for move in permutations(range(order))
         )
         end = start + len(moves) * len(targets) * len(sources)
-        within = (_within(sources), _within(targets)) if order == 0 else ((), ())
-        levels.append(Level(order, sources, targets, moves, (start, end), within))
+        within: tuple[Entries, Entries] = ((), ())
+        if order == 0:
+            within = _within(sources, order_in), _within(targets, order_out)
+        levels.append(
+            Level(
+                order,
+                sources,
+                targets,
+                tuple(bundle for bundle, _ in _bundles(order_in, order)),
+                _bundles(order_out, order),
+                moves,
+                (start, end),
+                within,
+            )
+        )
         start = end
     assert start == len(diagrams(order_in, order_out))
     return Plan(
@@ -102,9 +147,16 @@ def make_plan(order_in: int, order_out: int) -> Plan:
     )
 
 
-def _within(sides: tuple[Half, ...]) -> Entries:
-    points = [side.points for side in sides]
-    return tuple(tuple(is_coarser(b, a) for b in points) for a in points)
+def _bundles(num_points: int, order: int) -> tuple[tuple[Bundle, int], ...]:
+    """The bundles of an order, in the order of the halves, and their sizes."""
+    sides = halves(num_points, order)
+    counts = Counter(Bundle(num_blocks(side.points), side.kept) for side in sides)
+    return tuple(counts.items())
+
+
+def _within(sides: tuple[Half, ...], num_points: int) -> Entries:
+    every = set_partitions(num_points)
+    return tuple(tuple(is_coarser(b, side.points) for b in every) for side in sides)
 
 
 @lru_cache
@@ -117,21 +169,24 @@ def pooling_plan(num_points: int, max_order: int) -> tuple[Step, ...]:
 
     Example:
         >>> for step in pooling_plan(2, 1):
-        ...     print(step.result.points, step.result.kept, step.axes)
-        (0, 0) (0,) (0, 0)
-        (0, 0) () ()
-        (0, 1) (0, 1) (0, 1)
-        (0, 1) (0,) (0,)
-        (0, 1) (1,) (1,)
-        (0, 1) () ()
+        ...     print(step.result, step.axes, step.diagonals)
+        Bundle(num_blocks=1, kept=(0,)) () ((0, 0),)
+        Bundle(num_blocks=1, kept=()) () ()
+        Bundle(num_blocks=2, kept=(0, 1)) () ((0, 1),)
+        Bundle(num_blocks=2, kept=(0,)) (0,) ()
+        Bundle(num_blocks=2, kept=(1,)) (1,) ()
+        Bundle(num_blocks=2, kept=()) () ()
     """
     steps = []
-    for points in set_partitions(num_points):
-        blocks = tuple(range(num_blocks(points)))
-        steps.append(Step(Half(points, blocks), None, points))
-        for kept, parent in _sums(len(blocks), max_order):
+    for count in range(num_points + 1):
+        diagonals = partitions_into(num_points, count)
+        if not diagonals:
+            continue
+        whole = Bundle(count, tuple(range(count)))
+        steps.append(Step(whole, None, diagonals=diagonals))
+        for kept, parent in _sums(count, max_order):
             axes = tuple(parent.index(block) for block in kept)
-            steps.append(Step(Half(points, kept), Half(points, parent), axes))
+            steps.append(Step(Bundle(count, kept), Bundle(count, parent), axes))
     return tuple(steps)
 
 

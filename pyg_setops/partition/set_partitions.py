@@ -51,6 +51,16 @@ def num_blocks(partition: Partition) -> int:
     return max(partition, default=-1) + 1
 
 
+def partitions_into(num_points: int, count: int) -> tuple[Partition, ...]:
+    """The partitions into so many blocks.
+
+    Example:
+        >>> partitions_into(3, 2)
+        ((0, 0, 1), (0, 1, 0), (0, 1, 1))
+    """
+    return tuple(p for p in set_partitions(num_points) if num_blocks(p) == count)
+
+
 def canonical(labels: Iterable[object]) -> Partition:
     """The partition that joins points of equal labels.
 

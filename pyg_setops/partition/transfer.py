@@ -7,41 +7,41 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ..ragged import TensorIndex, gather, segment_sum
-from .diagrams import Half
-from .plan import Level, Step
+from .plan import Bundle, Level, Step
 
 
 def pool(
-    x: Tensor, tensors: TensorIndex, steps: Sequence[Step], mean: bool
-) -> dict[Half, Tensor]:
-    """All pooled tensors, and those on the way to them.
+    x: Tensor, tensors: TensorIndex, steps: Sequence[Step]
+) -> dict[Bundle, Tensor]:
+    """All pooled tensors, and those on the way to them, as plain sums.
 
     Args:
         x: A tensor over each set, ``[num_rows(k), C]``.
         tensors: The layout.
         steps: :attr:`Plan.pooling`.
-        mean: Whether a sum over an axis is divided by the size of the set.
+
+    Returns:
+        Bundles, the tensors of each side by side.
     """
-    pooled: dict[Half, Tensor] = {}
+    pooled: dict[Bundle, Tensor] = {}
     for step in steps:
-        rank = step.result.order
         if step.source is None:
-            pooled[step.result] = tensors.gather(x, step.axes, rank)
-            continue
-        total = tensors.scatter(pooled[step.source], step.axes, step.source.order)
-        if mean:
-            total = total / volume(tensors, step.source.order - rank, rank, total)
-        pooled[step.result] = total
+            rank = step.result.order
+            pooled[step.result] = tensors.diagonals(x, step.diagonals, rank)
+        else:
+            total = pooled[step.source]
+            total = tensors.scatter(total, step.axes, step.source.order)
+            pooled[step.result] = total
     return pooled
 
 
 def lift(
-    mixed: dict[Half, Tensor], tensors: TensorIndex, steps: Sequence[Step]
+    mixed: dict[Bundle, Tensor], tensors: TensorIndex, steps: Sequence[Step]
 ) -> Tensor:
     """The sum of lower tensors, broadcast and placed on diagonals: :func:`pool` back.
 
     Args:
-        mixed: Tensors ``[num_rows(t), C]`` for all targets; emptied.
+        mixed: All targets, the tensors of each bundle side by side; emptied.
         tensors: The layout.
         steps: :attr:`Plan.lifting`.
     """
@@ -56,51 +56,40 @@ def lift(
         elif total is None:  # all axes apart, which are first here: no diagonal
             total = value
         else:
-            total = tensors.scatter_(total, value, step.axes, rank)
+            total = tensors.add_diagonals_(total, value, step.diagonals, rank)
     assert total is not None
     return total
 
 
-def pool_to_sets(x: Tensor, tensors: TensorIndex, level: Level, mean: bool) -> Tensor:
+def pool_to_sets(x: Tensor, tensors: TensorIndex, level: Level) -> Tensor:
     """The sum of each diagonal, in one pass: by patterns of equal axes, then by these.
 
     Args:
         x: A tensor of an order ``k``, ``[num_rows(k), C]``.
         tensors: The layout.
         level: The only level of the plan.
-        mean: Whether to divide by the number of entries of the diagonal.
 
     Returns:
-        ``[B, Bell, C]``, in the order of the partitions.
+        ``[B, Bell * C]``, in the order of the sources.
     """
-    order = len(level.sources[0].points)
-    orbits = segment_sum(x, tensors.patterns(order))
-    orbits = orbits.unflatten(0, (tensors.num_sets, len(level.sources)))
-    sums = x.new_tensor(level.within[0]) @ orbits
-    if not mean:
-        return sums
-    axes = x.new_tensor([side.num_summed for side in level.sources])
-    sizes = tensors.sizes.clamp(min=1).to(x.dtype)
-    return sums / (sizes[:, None] ** axes)[:, :, None]
+    order, count = len(level.sources[0].points), len(level.sources)
+    orbits = segment_sum(x, tensors.patterns(order)) if order > 0 else x
+    if count == 1:
+        return orbits
+    orbits = orbits.unflatten(0, (tensors.num_sets, count))
+    return (x.new_tensor(level.within[0]) @ orbits).flatten(1)
 
 
 def lift_from_sets(mixed: Tensor, tensors: TensorIndex, level: Level) -> Tensor:
     """The transpose: a value for each diagonal of each set, put on its entries.
 
     Args:
-        mixed: ``[B, Bell, C]``.
+        mixed: ``[B, Bell * C]``.
         tensors: The layout.
         level: The only level of the plan.
     """
-    order = len(level.targets[0].points)
-    orbits = mixed.new_tensor(level.within[1]).t() @ mixed
-    return gather(orbits.flatten(0, 1), tensors.patterns(order))
-
-
-def volume(tensors: TensorIndex, power: int, order: int, like: Tensor) -> Tensor:
-    """The size of the set, to a power, of each row of a tensor of ``order``, a column.
-
-    An empty set counts as one of a single element, as nothing is divided by it.
-    """
-    sizes = tensors.sizes.clamp(min=1).to(like.dtype) ** power
-    return gather(sizes[:, None], tensors.rows(order))
+    order, count = len(level.targets[0].points), len(level.targets)
+    if count > 1:
+        diagonals = mixed.unflatten(1, (count, -1))
+        mixed = (mixed.new_tensor(level.within[1]).t() @ diagonals).flatten(0, 1)
+    return gather(mixed, tensors.patterns(order)) if order > 0 else mixed

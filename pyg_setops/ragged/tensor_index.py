@@ -58,6 +58,7 @@ class TensorIndex:
         self._rows: dict[int, SetIndex] = {}
         self._axes: dict[int, list[Tensor]] = {}
         self._maps: dict[tuple[Axes, int], SetIndex] = {}
+        self._many: dict[tuple[Axes, ...], SetIndex] = {}
         self._patterns: dict[int, SetIndex] = {}
 
     @classmethod
@@ -188,9 +189,28 @@ class TensorIndex:
             return x
         return segment_sum(x, self.map(axes, order))
 
-    def scatter_(self, total: Tensor, x: Tensor, axes: Axes, order: int) -> Tensor:
-        """The same for a diagonal, into what ``total`` holds already."""
-        return total.index_add_(0, self.map(axes, order).index, x)
+    def diagonals(self, x: Tensor, many: tuple[Axes, ...], order: int) -> Tensor:
+        """Several gathers of one order, side by side: ``[rows, len(many) * C]``."""
+        if many == (tuple(range(order)),):
+            return x
+        rows = gather(x, self._together(many, order))
+        return rows.view(self.num_rows(order), len(many) * x.size(1))
+
+    def add_diagonals_(
+        self, total: Tensor, x: Tensor, many: tuple[Axes, ...], order: int
+    ) -> Tensor:
+        """The transpose of :meth:`diagonals`, added to what ``total`` holds."""
+        rows = x.reshape(-1, total.size(1))
+        return total.index_add_(0, self._together(many, order).index, rows)
+
+    def _together(self, many: tuple[Axes, ...], order: int) -> SetIndex:
+        """The maps of several gathers, those of a row one after another."""
+        if many not in self._many:
+            maps = [self.map(axes, order) for axes in many]
+            index = torch.stack([each.index for each in maps], dim=1).flatten()
+            count = len(many) * maps[0].num_elements
+            self._many[many] = SetIndex(index, None, maps[0].num_sets, count)
+        return self._many[many]
 
     def pair_rows(self, first: Tensor, second: Tensor) -> Tensor:
         """Which rows of a tensor of order 2 these pairs of elements have.

@@ -3,7 +3,12 @@ from itertools import product
 import pytest
 
 from pyg_setops.partition.diagrams import Diagram, diagrams, halves
-from pyg_setops.partition.plan import TYPICAL_SIZE, make_plan, pooling_plan
+from pyg_setops.partition.plan import (
+    TYPICAL_SIZE,
+    Bundle,
+    make_plan,
+    pooling_plan,
+)
 from pyg_setops.partition.set_partitions import num_blocks, set_partitions
 
 ORDERS = list(product(range(5), repeat=2))
@@ -31,32 +36,34 @@ def test_numbers_of_pooled_tensors(num_points, expected):
 @pytest.mark.parametrize("max_order", range(1, 6))
 def test_a_step_sums_what_was_made_before(num_points, max_order):
     max_order = min(max_order, num_points)
-    made = set()
+    made, taken = set(), []
     for step in pooling_plan(num_points, max_order):
         assert step.result not in made
         if step.source is None:
-            assert step.result.num_summed == 0
-            assert step.axes == step.result.points
+            assert step.result.order == step.result.num_blocks
+            taken += step.diagonals
         else:
             assert step.source in made
-            assert step.source.points == step.result.points
+            assert step.source.num_blocks == step.result.num_blocks
             left = tuple(step.source.kept[axis] for axis in step.axes)
             assert left == step.result.kept
         made.add(step.result)
+    assert sorted(taken) == list(set_partitions(num_points))
     for order in range(max_order + 1):
-        assert made >= set(halves(num_points, order))
+        for side in halves(num_points, order):
+            assert Bundle(num_blocks(side.points), side.kept) in made
 
 
 def test_what_lies_between_saves_passes():
     # Elements of triples: two passes over the triples, not three.
-    whole = [s for s in pooling_plan(3, 1) if s.result.points == (0, 1, 2)]
+    whole = [s for s in pooling_plan(3, 1) if s.result.num_blocks == 3]
     assert sum(s.source is not None and s.source.order == 3 for s in whole) == 2
     for num_points in range(2, 6):
         for max_order in range(1, num_points):
             steps = [s for s in pooling_plan(num_points, max_order) if s.source]
             wanted = [s for s in steps if s.result.order <= max_order]
             cost = sum(TYPICAL_SIZE**s.source.order for s in steps)
-            direct = sum(TYPICAL_SIZE ** num_blocks(s.result.points) for s in wanted)
+            direct = sum(TYPICAL_SIZE**s.result.num_blocks for s in wanted)
             assert cost <= direct
 
 
@@ -67,6 +74,13 @@ def test_levels_have_all_diagrams(orders):
     assert plan.levels[-1].weights[1] == len(kinds)
     for level in plan.levels:
         mine = kinds[slice(*level.weights)]
+        for sides, bundles in (
+            (level.sources, level.pooled),
+            (level.targets, [bundle for bundle, _ in level.lifted]),
+        ):
+            order = [Bundle(num_blocks(side.points), side.kept) for side in sides]
+            assert list(dict.fromkeys(order)) == list(bundles)
+        assert sum(count for _, count in level.lifted) == len(level.targets)
         expected = [
             (source, move, target)
             for move in level.permutations

@@ -59,10 +59,6 @@ def test_gather_and_scatter(sizes, axes, order, backend):
     for row, place in enumerate(at):
         expected[place] += y[row]
     torch.testing.assert_close(tensors.scatter(y, axes, order), expected)
-    start = torch.ones_like(expected)
-    torch.testing.assert_close(
-        tensors.scatter_(start.clone(), y, axes, order), start + expected
-    )
     claims = tensors.map(axes, order)
     index = claims.index
     if claims._is_sorted:
@@ -86,6 +82,19 @@ def test_patterns_number_equalities_in_lexicographic_order(sizes, order):
     found = build(sizes).patterns(order)
     assert found.index.tolist() == expected
     assert found.num_sets == len(sizes) * len(every)
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_diagonals_are_gathers_side_by_side(sizes):
+    tensors, many = build(sizes), ((0, 0, 1), (0, 1, 0), (0, 1, 1))
+    x = torch.randn(tensors.num_rows(3), 2, dtype=torch.float64)
+    each = [tensors.gather(x, axes, 2) for axes in many]
+    torch.testing.assert_close(tensors.diagonals(x, many, 2), torch.cat(each, 1))
+    y = torch.randn(tensors.num_rows(2), 6, dtype=torch.float64)
+    parts = zip(y.chunk(3, 1), many, strict=True)
+    expected = x + sum(tensors.scatter(part, axes, 2) for part, axes in parts)
+    out = tensors.add_diagonals_(x.clone(), y, many, 2)
+    torch.testing.assert_close(out, expected)
 
 
 def test_derivatives(backend):
