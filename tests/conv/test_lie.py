@@ -131,7 +131,7 @@ def test_gradients_are_those_of_the_loop():
     out, loop = conv(x, lifted), expected(conv, x, lifted)
     weight = torch.randn_like(out)
     torch.testing.assert_close(
-        torch.autograd.grad(out, inputs, weight),
+        torch.autograd.grad(out, inputs, weight, retain_graph=True),
         torch.autograd.grad(loop, inputs, weight),
     )
 
