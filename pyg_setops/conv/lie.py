@@ -60,6 +60,7 @@ class LieSelfAttention(LazyChannels, MessagePassing):
         a location network of width :math:`w`.
 
     Example:
+        >>> import torch
         >>> from pyg_setops.lie import SE3
         >>> conv = LieSelfAttention(8, 16, SE3(), heads=4)
         >>> lifted = SE3().lift(torch.randn(5, 3), k=2)

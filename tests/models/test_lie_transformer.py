@@ -194,8 +194,14 @@ def test_is_copied_and_pickled():
     )
 
 
-def test_compiles_with_given_edges():
-    model, (x, pos) = make(T(3)), points(T(3))
+@pytest.mark.parametrize(
+    ("group", "irreps"),
+    [(T(3), None), (SE3(embedding="wigner"), "1x1o + 1x2e")],
+    ids=str,
+)
+def test_compiles_with_given_edges(group, irreps):
+    model = make(group, irreps_in=irreps, irreps_out=irreps)
+    x, pos = points(group, 2 + (8 if irreps else 0))
     edges = (INDEX[:, None] == INDEX).nonzero().t()
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
     out = compiled(x, pos, INDEX, dim_size=4, edge_index=edges)
