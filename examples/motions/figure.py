@@ -37,7 +37,7 @@ def _bars(axes: Axes, tests: dict[str, Tested]) -> None:
         axes.barh(places, values, 0.4, label=label)
     axes.set_yticks([number + 0.2 for number in range(len(tests))], list(tests))
     axes.invert_yaxis()
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
 
 
