@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch_geometric.nn import MeanAggregation
 
-from pyg_setops.lie import KNN, SE2, SE3, AttentionKernel, Octahedral, T
+from pyg_setops.lie import KNN, SE2, SE3, AttentionKernel, Cyclic, Octahedral, T
 from pyg_setops.models import LieTransformer
 from pyg_setops.ragged import SetIndex
 from tests.lie.groups import FINITE, GROUPS, SAMPLED
@@ -40,6 +40,10 @@ def test_has_the_published_number_of_parameters():
     }
     assert count == {"lin_in": 480, "blocks": 5 * 157_896, "head": 51_681}
     assert sum(count.values()) == 841_641
+    # And the published network for SE(2) with a cyclic lift of 2.
+    group = Cyclic(2, embedding="log")
+    model = LieTransformer(2, 1, group, 80, num_layers=3, heads=8, kernel=kernel)
+    assert sum(p.numel() for p in model.parameters()) == 139_353
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=repr)
@@ -178,6 +182,9 @@ def test_layouts_agree():
 def test_pools():
     x, pos = points(T(3))
     assert make(T(3), pool=None)(x, pos, INDEX).shape == (8, 1)
+    each = make(SE3(), pool=None, num_lifts=2, irreps_out="1o")
+    assert each(x, pos, INDEX).shape == (8, 4)
+    assert each(x[:0], pos[:0], INDEX[:0]).shape == (0, 4)
     pooled = make(T(3), pool=MeanAggregation())
     mean = make(T(3))
     mean.load_state_dict(pooled.state_dict())
