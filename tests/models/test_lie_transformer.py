@@ -167,6 +167,15 @@ def test_recomputed_pairs_give_the_same_forces(group):
     torch.testing.assert_close(forces[0], forces[1])
 
 
+@pytest.mark.parametrize("group", [T(3), SE3(), Octahedral()], ids=repr)
+def test_far_from_the_origin_nothing_is_lost(group):
+    model, (x, pos) = make(group), points(group)
+    far = (pos + 1000).float()  # rounded once, for both
+    exact = model(x, far.double(), INDEX)
+    single = model.float()(x.float(), far, INDEX)
+    torch.testing.assert_close(single.double(), exact, rtol=0, atol=1e-5)
+
+
 def test_layouts_agree():
     model, (x, pos) = make(SE3(), neighbors=KNN(2)), points(SE3())
     sizes = torch.tensor([0, 3, 3, 8])
