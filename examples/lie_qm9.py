@@ -39,12 +39,13 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from pyg_setops.datasets import QM9
-from pyg_setops.lie import SE3, LieGroup, Octahedral, T
+from pyg_setops.lie import SE3, LieGroup, Octahedral, RadialEmbedding, T
 from pyg_setops.models import LieTransformer
 from pyg_setops.transforms import RandomMotion
 
 ELEMENTS = torch.tensor([1, 6, 7, 8, 9])
 BATCH = 64
+LEARNING_RATE = 3e-3
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,13 @@ class Config:
 
     target: str = "homo"
     """A target of QM9."""
-    epochs: int = 6
+    epochs: int = 10
     """Passes over the 7,643 training molecules."""
     seed: int = 0
     """Of the weights and the order of the batches."""
-    tested: int = 200
+    tested: int = 300
     """Test molecules, of 1,000: the 24 octahedral lifts take most of the time."""
-    turned: int = 20
+    turned: int = 30
     """Test molecules that are turned by every angle."""
     threads: int = 1
     """CPU threads."""
@@ -86,11 +87,13 @@ class Entry:
     test_lifts: tuple[int, ...] = (1,)
 
 
+# Beside the paper's coordinates: those alone take far more than this budget.
+WAVES = RadialEmbedding(cutoff=6.0, num_radial=16)
 ENTRIES = {
-    "T(3)": Entry(T(3)),
-    "T(3) + augmentation": Entry(T(3), augment=True),
-    "SE(3)": Entry(SE3(), test_lifts=(1, 8)),
-    "octahedral": Entry(Octahedral(), test_lifts=(1, 24)),
+    "T(3)": Entry(T(3, embedding=WAVES)),
+    "T(3) + augmentation": Entry(T(3, embedding=WAVES), augment=True),
+    "SE(3)": Entry(SE3(embedding=WAVES), test_lifts=(1, 8)),
+    "octahedral": Entry(Octahedral(embedding=WAVES), test_lifts=(1, 24)),
 }
 
 
@@ -219,10 +222,12 @@ def make_report(
         rows,
         [
             f"Width 64, 3 blocks, 4 heads; {config.epochs} epochs over "
-            f"{len(data.train):,} molecules in batches of {BATCH}, Adam at 1e-3 under "
-            f"a cosine, gradients clipped at 1, seed {config.seed}; tested on "
-            f"{len(data.test):,} of 1,000 molecules with the last weights. The best "
+            f"{len(data.train):,} molecules in batches of {BATCH}, Adam at "
+            f"{LEARNING_RATE:g} under a cosine, gradients clipped at 1, seed "
+            f"{config.seed}; tested on {len(data.test):,} of 1,000 molecules with the last weights. The best "
             f"constant has an MAE of {constant:.3f} {data.unit}.",
+            "Pairs are embedded as the entries of rotation and translation and 16 waves "
+            "of the distance, for all groups.",
             "Moved: every molecule by a rotation and a translation of its own. Change: "
             "the mean absolute difference of the predictions before and after.",
             "Lifts in training are drawn anew at every step; those in the tests are "
@@ -265,7 +270,7 @@ def main(config: Config) -> None:
         name: fit(
             maker(entry),
             make_task(config, entry, data),
-            1e-3,
+            LEARNING_RATE,
             folder / name,
             config.seed,
         )

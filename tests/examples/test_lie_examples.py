@@ -65,7 +65,9 @@ def test_all_octahedral_lifts_are_exact_for_quarter_turns(data):
 
 
 def test_batches_of_an_epoch_are_always_the_same(data):
-    task = lie_qm9.make_task(lie_qm9.Config(), lie_qm9.Entry(lie_qm9.T(3), True), data)
+    task = lie_qm9.make_task(
+        lie_qm9.Config(), lie_qm9.Entry(lie_qm9.T(3), augment=True), data
+    )
     first, again, other = (next(iter(task.train(epoch))) for epoch in (0, 0, 1))
     assert torch.equal(first.pos, again.pos)
     assert not torch.equal(first.z[:50], other.z[:50]) or not torch.equal(
