@@ -224,10 +224,11 @@ def make_report(
             f"Width 64, 3 blocks, 4 heads; {config.epochs} epochs over "
             f"{len(data.train):,} molecules in batches of {BATCH}, Adam at "
             f"{LEARNING_RATE:g} under a cosine, gradients clipped at 1, seed "
-            f"{config.seed}; tested on {len(data.test):,} of 1,000 molecules with the last weights. The best "
-            f"constant has an MAE of {constant:.3f} {data.unit}.",
-            "Pairs are embedded as the entries of rotation and translation and 16 waves "
-            "of the distance, for all groups.",
+            f"{config.seed}; tested on {len(data.test):,} of 1,000 molecules with the "
+            "last weights. The best constant has an MAE of "
+            f"{constant:.3f} {data.unit}.",
+            "Pairs are embedded as the entries of rotation and translation and as 16 "
+            "waves of the distance, for all groups.",
             "Moved: every molecule by a rotation and a translation of its own. Change: "
             "the mean absolute difference of the predictions before and after.",
             "Lifts in training are drawn anew at every step; those in the tests are "
