@@ -7,7 +7,7 @@ before it is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +29,7 @@ Maps = Literal[
     "pairs to pairs",
     "pairs to vectors",
     "points to points",
+    "lifts to lifts",
 ]
 
 TABLE_BEGIN, TABLE_END = "<!-- operators:begin -->", "<!-- operators:end -->"
@@ -46,14 +47,16 @@ class Operator:
         maps: What it maps: ``'sets to vectors'`` (an aggregation), ``'sets to sets'``,
             ``'sets to slots'``, ``'graphs to graphs'`` (a convolution),
             ``'points to points'`` (a convolution in space,
-            ``conv(x, pos, edge_index)``), ``'graphs to smaller graphs'`` (a pooling);
+            ``conv(x, pos, edge_index)``), ``'lifts to lifts'`` (points in space, lifted
+            to a group), ``'graphs to smaller graphs'`` (a pooling);
             ``'tensors to tensors'`` over sets, ``'pairs to pairs'`` (nodes and edges)
             or ``'pairs to vectors'`` (an aggregation that takes all pairs of a set).
         summary: What it does, in a line.
         paper: The title of its paper.
         link: The paper's address.
         cost: Time, in elements :math:`N`, channels and iterations.
-        small: Keyword arguments of an instance that is small enough to test.
+        small: Keyword arguments of an instance that is small enough to test, or what
+            makes them where that takes an import.
         leading: Arguments that come before the width: the orders of tensors.
         in_pairs: Whether memory grows with the pairs of elements of each set, and not
             with the elements.
@@ -66,7 +69,7 @@ class Operator:
     paper: str
     link: str
     cost: str
-    small: Mapping[str, Any]
+    small: Mapping[str, Any] | Callable[[], Mapping[str, Any]]
     leading: tuple[Any, ...] = ()
     in_pairs: bool = False
 
@@ -84,7 +87,8 @@ class Operator:
 
     def example(self, in_channels: int = -1, **changes: Any) -> Any:
         """A small instance, with some of its arguments changed."""
-        return self.cls(*self.leading, in_channels, **{**self.small, **changes})
+        small = self.small() if callable(self.small) else self.small
+        return self.cls(*self.leading, in_channels, **{**small, **changes})
 
 
 _SWARM = "Learning Set-equivariant Functions with SWARM Mappings"
@@ -92,6 +96,15 @@ _SWARM_LINK = "https://arxiv.org/abs/1906.09400"
 _SMALL_SWARM = MappingProxyType(
     {"out_channels": 3, "hidden_channels": 4, "num_iterations": 3}
 )
+_LIE = "LieTransformer: Equivariant Self-Attention for Lie Groups"
+_LIE_LINK = "https://arxiv.org/abs/2012.10885"
+
+
+def _small_lie() -> Mapping[str, Any]:
+    from .lie import SE3
+
+    return {"out_channels": 4, "group": SE3(), "heads": 2}
+
 
 _SLOTS = "Object-Centric Learning with Slot Attention"
 _SLOTS_LINK = "https://arxiv.org/abs/2006.15055"
@@ -233,6 +246,26 @@ OPERATORS: tuple[Operator, ...] = (
             {"irreps_out": "2x0e + 1x1o", "cutoff": 3.0, "num_radial": 4}
         ),
     ),
+    Operator(
+        name="lie_self_attention",
+        path="pyg_setops.conv.LieSelfAttention",
+        maps="lifts to lifts",
+        summary="attention between points by what no motion of a group can change",
+        paper=_LIE,
+        link=_LIE_LINK,
+        cost="O(N H² + P H)",
+        small=_small_lie,
+    ),
+    Operator(
+        name="lie",
+        path="pyg_setops.aggr.LieAggregation",
+        maps="sets to vectors",
+        summary="attention of the set to its elements, and to where they are",
+        paper=_LIE,
+        link=_LIE_LINK,
+        cost="O(N H²)",
+        small=MappingProxyType({"out_channels": 3, "heads": 2}),
+    ),
 )
 
 _registered: dict[str, type] = {}
@@ -265,7 +298,7 @@ def register() -> tuple[str, ...]:
     Example:
         >>> from torch_geometric.nn import SAGEConv
         >>> register()
-        ('swarm', 'implicit_equilibrium', 'slots', 'ign')
+        ('swarm', 'implicit_equilibrium', 'slots', 'ign', 'lie')
         >>> SAGEConv(8, 16, aggr="swarm").aggr_module
         SwarmAggregation(-1, -1)
         >>> unregister()

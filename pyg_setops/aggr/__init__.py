@@ -7,6 +7,7 @@ documentation. What several operators share belongs in the floors below.
 from .base import SetAggregation
 from .equilibrium import EquilibriumAggregation
 from .ign import IGNAggregation
+from .lie import LieAggregation
 from .pair import PairAggregation
 from .slots import SlotAggregation
 from .swarm import SwarmAggregation
@@ -15,6 +16,7 @@ __all__ = classes = [
     "EquilibriumAggregation",
     "IGNAggregation",
     "PairAggregation",
+    "LieAggregation",
     "SetAggregation",
     "SlotAggregation",
     "SwarmAggregation",
