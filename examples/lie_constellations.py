@@ -251,8 +251,8 @@ def make_report(
             "seeds of the weights.",
             f"{config.steps} steps of {config.batch_size} of {config.num_train:,} "
             "sets, Adam at 1e-3 falling to 0 in the second half; distances to the "
-            f"other points as features; Lie: width {WIDTH}, 3 blocks, {HEADS} heads, one "
-            "lift a point, all four of C(4). The published width is 512, with 6 "
+            f"other points as features; Lie: width {WIDTH}, 3 blocks, {HEADS} heads, "
+            "one lift a point, all four of C(4). The published width is 512, with 6 "
             "blocks, and the budget is not known to us.",
             "'turned' is by any angle about the origin. Published rows: from a picture "
             "in the authors' repository, not run here; their test sets turned are "
