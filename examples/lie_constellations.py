@@ -344,15 +344,15 @@ def main(config: Config) -> None:
     torch.set_num_threads(config.threads)
     tasks = {training: make_task(config, training) for training in TRAINING}
     fits: dict[Key, list[Fitted]] = {}
-    for name, make in make_models().items():
-        seeds = config.seeds_finite if name.endswith("C(4)") else config.seeds
-        if seeds < 1:
-            continue
-        for training, task in tasks.items():
-            fits[name, training] = [
-                fit(make, task, 1e-3, folder / f"{name} {training} {seed}", seed)
-                for seed in range(seeds)
-            ]
+    for seed in range(max(config.seeds, config.seeds_finite)):
+        for name, make in make_models().items():
+            finite = name.endswith("C(4)")
+            if seed >= (config.seeds_finite if finite else config.seeds):
+                continue
+            for training, task in tasks.items():
+                path = folder / f"{name} {training} {seed}"
+                fitted = fit(make, task, 1e-3, path, seed)
+                fits.setdefault((name, training), []).append(fitted)
     found = {
         key: [
             [accuracy(each.network, config, shift) for shift in SHIFTS]
