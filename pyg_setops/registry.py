@@ -76,6 +76,8 @@ _SWARM_LINK = "https://arxiv.org/abs/1906.09400"
 _SMALL_SWARM = MappingProxyType(
     {"out_channels": 3, "hidden_channels": 4, "num_iterations": 3}
 )
+_LIE = "LieTransformer: Equivariant Self-Attention for Lie Groups"
+_LIE_LINK = "https://arxiv.org/abs/2012.10885"
 
 OPERATORS: tuple[Operator, ...] = (
     Operator(
@@ -117,6 +119,16 @@ OPERATORS: tuple[Operator, ...] = (
         link="https://arxiv.org/abs/2202.12795",
         cost="O(T N H + N C H)",
         small=MappingProxyType({"out_channels": 3}),
+    ),
+    Operator(
+        name="lie",
+        path="pyg_setops.aggr.LieAggregation",
+        maps="sets to vectors",
+        summary="attention of the set to its elements, and to where they are",
+        paper=_LIE,
+        link=_LIE_LINK,
+        cost="O(N H²)",
+        small=MappingProxyType({"out_channels": 3, "heads": 2}),
     ),
     Operator(
         name="se3_transformer_conv",
@@ -162,7 +174,7 @@ def register() -> tuple[str, ...]:
     Example:
         >>> from torch_geometric.nn import SAGEConv
         >>> register()
-        ('swarm', 'implicit_equilibrium')
+        ('swarm', 'implicit_equilibrium', 'lie')
         >>> SAGEConv(8, 16, aggr="swarm").aggr_module
         SwarmAggregation(-1, -1)
         >>> unregister()
