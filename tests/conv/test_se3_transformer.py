@@ -329,6 +329,22 @@ def test_lower_precision(dtype):
     torch.testing.assert_close(out.double(), expected, rtol=0, atol=tolerance)
 
 
+def test_attention_is_what_neighbours_are_heard_by():
+    conv = make(edge_channels=1, irreps_out="2x0e + 2x1o")
+    x, pos, edge_index, edge_attr = cloud(conv)
+    share = conv.attention(x, pos, edge_index, edge_attr)
+    assert share.shape == (edge_index.size(1), 2)
+    total = torch.zeros(NODES, 2).double().index_add(0, edge_index[1], share)
+    assert ((total > 0) == (torch.arange(NODES) != 1)[:, None]).all()
+    assert (total < 1).all()
+    # Without one edge, all others of its target are heard more, by one factor.
+    target = edge_index[1, 0]
+    others = (edge_index[1] == target).nonzero()[1:, 0]
+    left = conv.attention(x, pos, edge_index[:, 1:], edge_attr[1:])[others - 1]
+    factor = left / share[others]
+    torch.testing.assert_close(factor, 1 / (1 - share[:1]).expand_as(factor))
+
+
 def test_copies_and_modes():
     conv = make()
     x, pos, edge_index, _ = cloud(conv)
