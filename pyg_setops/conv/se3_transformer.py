@@ -43,8 +43,7 @@ class SE3TransformerConv(MessagePassing):
     paper, whose products are fully connected.
 
     The output moves with the input under every rotation, reflection and translation,
-    and is a smooth function of the positions: edges may coincide, come and go at the
-    cutoff, and forces have derivatives.
+    and is smooth in the positions: points may meet, or leave at the cutoff.
 
     Args:
         irreps_in: The irreps of the nodes, such as ``'16x0e + 8x1o'``, or a number of
