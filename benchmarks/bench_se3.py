@@ -124,7 +124,8 @@ def _layers(rounds: int) -> Table:
         f"harmonics up to degree 2, neighbours within {CUTOFF:g}. Milliseconds of the "
         f"dense layer, and how many times faster ours is with all edges at once "
         f"(`{WHOLE}`) and {MAX_EDGES:,} at a time (`{PARTS}`): medians over {rounds} "
-        f"interleaved rounds. Then the bytes kept for backward."
+        f"interleaved rounds. Then the bytes kept for backward, but for the ends of "
+        f"edges."
     )
     header = ["sets, irreps", "padded pairs", "edges", DENSE, WHOLE, PARTS]
     return Table(

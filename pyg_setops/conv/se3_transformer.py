@@ -221,7 +221,7 @@ class SE3TransformerConv(MessagePassing):
             edge_index = edge_index[:, order]
             edge_attr = None if edge_attr is None else edge_attr[order]
         parts = []
-        for block in blocks(sets, self.max_edges):
+        for block in blocks(sets, self.max_edges, wait=True):
             attend = partial(
                 self._attend,
                 *(source, query[block.numbers], pos, pos[block.numbers]),
