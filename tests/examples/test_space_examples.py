@@ -40,9 +40,10 @@ def test_training_sets_are_the_same_for_all_but_turned():
             )
 
 
-def test_every_model_gives_a_logit_for_each_count():
-    batch = next(iter(DataLoader(Constellations("test", 4), 4)))
-    for make in lie_constellations.make_models().values():
+@pytest.mark.parametrize(("features", "width"), lie_constellations.FEATURES.items())
+def test_every_model_gives_a_logit_for_each_count(features, width):
+    batch = next(iter(DataLoader(Constellations("test", 4, features=features), 4)))
+    for make in lie_constellations.make_models(width).values():
         assert make()(batch).shape == (4, 12)
 
 
