@@ -302,7 +302,7 @@ def draw(
     _bars(figure.add_subplot(grid[1, : SHOWN + 1]), found)
     axes = figure.add_subplot(grid[1, SHOWN + 1 :])
     curves = {name: each[0] for (name, t), each in fits.items() if t == "as drawn"}
-    draw_curves(axes, curves, "accuracy", {"always 1": 0.5}, "lower right")
+    draw_curves(axes, curves, "accuracy", {}, "lower right")
     axes.set(title="accuracy on test sets as drawn, while training on such")
     return figure
 
