@@ -66,7 +66,7 @@ SHOWN = 6  # scenes in the picture
 class Config:
     """Sets of digits predicted by slots and their peers."""
 
-    steps: int = 1500
+    steps: int = 1000
     """Training steps of each model, a multiple of 100 (or less than 100)."""
     num_train: int = 8000
     """Scenes to learn from."""

@@ -79,8 +79,8 @@ class DigitFinder(Module):
 
     def __init__(self, readout: Module):
         super().__init__()
-        self.near = PointNetConv(MLP([3, CHANNELS, CHANNELS], norm=None))
-        self.far = PointNetConv(Linear(CHANNELS + 2, CHANNELS))
+        self.near = PointNetConv(MLP([3, 32, 32], norm=None))
+        self.far = PointNetConv(Linear(32 + 2, CHANNELS))
         self.place = MLP([CHANNELS + 2, CHANNELS, CHANNELS], norm=None)
         self.readout = readout
         self.answer = MLP([CHANNELS, CHANNELS, 1 + 2 + NUM_CLASSES], norm=None)
