@@ -19,7 +19,13 @@ from torch_geometric.nn import aggr
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.resolver import normalize_string
 
-Maps = Literal["sets to vectors", "sets to sets", "graphs to graphs"]
+Maps = Literal[
+    "sets to vectors",
+    "sets to sets",
+    "sets to slots",
+    "graphs to graphs",
+    "graphs to smaller graphs",
+]
 
 TABLE_BEGIN, TABLE_END = "<!-- operators:begin -->", "<!-- operators:end -->"
 
@@ -33,8 +39,9 @@ class Operator:
             has a class of the same name, a longer one, such as
             ``'implicit_equilibrium'``.
         path: Where the class is imported from.
-        maps: What it maps: ``'sets to vectors'`` (an aggregation), ``'sets to sets'``
-            or ``'graphs to graphs'`` (a convolution).
+        maps: What it maps: ``'sets to vectors'`` (an aggregation), ``'sets to sets'``,
+            ``'sets to slots'``, ``'graphs to graphs'`` (a convolution) or
+            ``'graphs to smaller graphs'`` (a pooling).
         summary: What it does, in a line.
         paper: The title of its paper.
         link: The paper's address.
@@ -72,6 +79,12 @@ _SWARM = "Learning Set-equivariant Functions with SWARM Mappings"
 _SWARM_LINK = "https://arxiv.org/abs/1906.09400"
 _SMALL_SWARM = MappingProxyType(
     {"out_channels": 3, "hidden_channels": 4, "num_iterations": 3}
+)
+
+_SLOTS = "Object-Centric Learning with Slot Attention"
+_SLOTS_LINK = "https://arxiv.org/abs/2006.15055"
+_SMALL_SLOTS = MappingProxyType(
+    {"slot_channels": 4, "num_slots": 3, "hidden_channels": 5}
 )
 
 OPERATORS: tuple[Operator, ...] = (
@@ -115,6 +128,36 @@ OPERATORS: tuple[Operator, ...] = (
         cost="O(T N H + N C H)",
         small=MappingProxyType({"out_channels": 3}),
     ),
+    Operator(
+        name="slots",
+        path="pyg_setops.aggr.SlotAggregation",
+        maps="sets to vectors",
+        summary="slots that compete for the elements, then a readout",
+        paper=_SLOTS,
+        link=_SLOTS_LINK,
+        cost="O(T N K C + T B K D²)",
+        small=MappingProxyType({"out_channels": 4, "num_slots": 3}),
+    ),
+    Operator(
+        name="slot_attention",
+        path="pyg_setops.SlotAttention",
+        maps="sets to slots",
+        summary="the same slots, any number for each set",
+        paper=_SLOTS,
+        link=_SLOTS_LINK,
+        cost="O(T N K C + T S D²)",
+        small=_SMALL_SLOTS,
+    ),
+    Operator(
+        name="slot_pooling",
+        path="pyg_setops.pool.SlotPooling",
+        maps="graphs to smaller graphs",
+        summary="the same slots, as the nodes of a coarser graph",
+        paper=_SLOTS,
+        link=_SLOTS_LINK,
+        cost="O(T N K C + E K + N K²)",
+        small=_SMALL_SLOTS,
+    ),
 )
 
 _registered: dict[str, type] = {}
@@ -147,7 +190,7 @@ def register() -> tuple[str, ...]:
     Example:
         >>> from torch_geometric.nn import SAGEConv
         >>> register()
-        ('swarm', 'implicit_equilibrium')
+        ('swarm', 'implicit_equilibrium', 'slots')
         >>> SAGEConv(8, 16, aggr="swarm").aggr_module
         SwarmAggregation(-1, -1)
         >>> unregister()

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..ragged import gather, segment_matvec, segment_outer, segment_sum
 from ..ragged.eager import is_eager
 from ..ragged.precision import accumulator
-from .layout import Group, Layout, Part
+from .layout import Layout, Part
 
 
 def attend(
@@ -56,7 +56,8 @@ def attend(
         queries, bias = queries.to(dtype), bias.to(dtype)
         if layout.groups is not None and is_eager():
             own = None if values is keys else values
-            return _Attend.apply(keys, own, queries, bias, layout, joint)
+            contests = 1 if joint else queries.size(1)
+            return _Attend.apply(keys, own, queries, bias, layout, contests)
         return _attend_plain(keys, values, queries, bias, layout, joint)
 
 
@@ -113,81 +114,94 @@ class _Attend(torch.autograd.Function):
         queries: Tensor,
         bias: Tensor,
         layout: Layout,
-        joint: bool,
+        contests: int,
     ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(keys, values, queries, bias)
-        ctx.layout, ctx.joint = layout, joint
+        ctx.layout, ctx.contests = layout, contests
         source = keys if values is None else values
         num = queries.new_zeros(*queries.shape[:2], source.size(1))
         den = torch.zeros_like(bias)
-        for group, k, v, q, b in _walk(layout, keys, values, queries, bias):
-            weight = _softmax(_product(q, k.mT, b), group, joint)
-            group.of_slots(num).copy_(_product(weight, v))
-            torch.sum(weight, -1, out=group.of_slots(den))
+        outs = zip(layout.of_slots(num), layout.of_slots(den), strict=True)
+        given = _walk(layout, keys, values, queries, bias)
+        for (_, k, v, q, b), (sums, total) in zip(given, outs, strict=True):
+            weight = _softmax(_product(q, k.mT, b), contests)
+            _product(weight, v, out=sums)
+            torch.sum(weight, -1, out=total)
         return num, den
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        saved = _Saved(*ctx.saved_tensors)
+        saved, layout, contests = _Saved(*ctx.saved_tensors), ctx.layout, ctx.contests
         if torch.is_grad_enabled():
             return *_plain_gradients(ctx, saved, grads), None, None
         grad_keys, grad_queries, grad_bias = (
-            torch.zeros_like(saved.keys),
+            torch.empty_like(saved.keys),
             torch.zeros_like(saved.queries),
             torch.zeros_like(saved.bias),
         )
-        grad_values = None if saved.values is None else torch.zeros_like(saved.values)
-        for group, k, v, q, b in _walk(ctx.layout, *saved):
-            grad_num, grad_den = (group.of_slots(grad) for grad in grads)
-            weight = _softmax(_product(q, k.mT, b), group, ctx.joint)
-            slope = _product(grad_num, v.mT, grad_den).mul_(weight)
-            slope = _centred(slope, weight, group, ctx.joint)
-            group.of_slots(grad_queries).copy_(_product(slope, k))
-            torch.sum(slope, -1, out=group.of_slots(grad_bias))
+        grad_values = None if saved.values is None else torch.empty_like(saved.values)
+        slices = zip(
+            _walk(layout, *saved),
+            layout.of_slots(grads[0].contiguous()),
+            layout.of_slots(grads[1].contiguous()),
+            layout.of_slots(grad_queries),
+            layout.of_slots(grad_bias),
+            layout.of_elements(grad_keys),
+            strict=True,
+        )
+        for (rows, k, v, q, b), g_num, g_den, g_q, g_b, g_k in slices:
+            weight = _softmax(_product(q, k.mT, b), contests)
+            slope = _product(g_num, v.mT, g_den).mul_(weight)
+            slope = _centred(slope, weight, contests)
+            _product(slope, k, out=g_q)
+            torch.sum(slope, -1, out=g_b)
             if grad_values is None:
-                both = torch.cat([slope, weight], 1).mT
-                own = _product(both, torch.cat([q, grad_num], 1))
+                both = torch.cat([slope, weight], -2).mT
+                own = _product(both, torch.cat([q, g_num], -2))
             else:
                 own = _product(slope.mT, q)
-                group.elements(grad_values).copy_(_product(weight.mT, grad_num))
-            group.elements(grad_keys).copy_(own)
+                grad_values[rows] = _product(weight.mT, g_num).flatten(0, -2)
+            g_k.copy_(own)
         return grad_keys, grad_values, grad_queries, grad_bias, None, None
 
 
 def _walk(
     layout: Layout, keys: Tensor, values: Tensor | None, queries: Tensor, bias: Tensor
-) -> Iterator[tuple[Group, Tensor, Tensor, Tensor, Tensor]]:
-    """Each group that has slots, with its keys, values, queries and bias."""
+) -> Iterator[tuple[slice, Tensor, Tensor, Tensor, Tensor]]:
+    """The rows of each group, and its keys, values, queries and bias."""
     assert layout.groups is not None
-    for group in layout.groups:
-        if group.num_slots > 0:
-            k = group.elements(keys).to(queries.dtype)
-            v = k if values is None else group.elements(values).to(queries.dtype)
-            yield group, k, v, group.of_slots(queries), group.of_slots(bias)
+    dtype = queries.dtype
+    every = [layout.of_elements(keys), layout.of_slots(queries), layout.of_slots(bias)]
+    values_of = [None] * len(every[0]) if values is None else layout.of_elements(values)
+    for group, k, q, b, v in zip(layout.groups, *every, values_of, strict=True):
+        k = k.to(dtype)
+        yield group.rows, k, k if v is None else v.to(dtype), q, b
 
 
-def _product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``a @ b``, and ``bias`` added to each row; one product where one set is alone."""
-    if a.size(0) == 1:
-        a, b = a[0], b[0]
-        out = a.mm(b) if bias is None else torch.addmm(bias[0, :, None], a, b)
-        return out[None]
-    return a.bmm(b) if bias is None else torch.baddbmm(bias[..., None], a, b)
+def _product(
+    a: Tensor, b: Tensor, bias: Tensor | None = None, out: Tensor | None = None
+) -> Tensor:
+    """``a @ b``, of one set or of many, and ``bias`` added to each row."""
+    if bias is None:
+        return torch.mm(a, b, out=out) if a.dim() == 2 else torch.bmm(a, b, out=out)
+    bias = bias.unsqueeze(-1)
+    return torch.addmm(bias, a, b) if a.dim() == 2 else torch.baddbmm(bias, a, b)
 
 
-def _softmax(logits: Tensor, group: Group, joint: bool) -> Tensor:
-    if joint:
-        return logits.softmax(1)
-    return logits.unflatten(1, (group.num_slots, -1)).softmax(1).flatten(1, 2)
+def _softmax(logits: Tensor, contests: int) -> Tensor:
+    """Over the rows, ``[*, K H, n]``, in each of so many contests apart."""
+    if contests == 1:
+        return logits.softmax(-2)
+    return logits.unflatten(-2, (-1, contests)).softmax(-3).view_as(logits)
 
 
-def _centred(slope: Tensor, weight: Tensor, group: Group, joint: bool) -> Tensor:
+def _centred(slope: Tensor, weight: Tensor, contests: int) -> Tensor:
     """The softmax's derivative: ``slope`` less its sum over rivals, weighted."""
-    if joint:
-        return slope.addcmul_(weight, slope.sum(1, keepdim=True), value=-1)
-    apart = slope.unflatten(1, (group.num_slots, -1))
-    total = apart.sum(1, keepdim=True)
-    return apart.addcmul_(weight.view_as(apart), total, value=-1).flatten(1, 2)
+    if contests == 1:
+        return slope.addcmul_(weight, slope.sum(-2, keepdim=True), value=-1)
+    apart, shares = (rows.unflatten(-2, (-1, contests)) for rows in (slope, weight))
+    apart.addcmul_(shares, apart.sum(-3, keepdim=True), value=-1)
+    return slope
 
 
 def _plain_gradients(
@@ -197,7 +211,8 @@ def _plain_gradients(
     # Views, since one input may depend on another; the gradient of each is wanted.
     keys, queries, bias = (t.view_as(t) for t in (saved.keys, *saved[2:]))
     values = keys if saved.values is None else saved.values.view_as(saved.values)
-    outputs = _attend_plain(keys, values, queries, bias, ctx.layout, ctx.joint)
+    joint = ctx.contests < queries.size(1)
+    outputs = _attend_plain(keys, values, queries, bias, ctx.layout, joint)
     inputs = (keys, values, queries, bias)
     wanted = [
         value

@@ -164,24 +164,44 @@ class SlotAttention(SlotWeights):
         self.see(x)
         layout = lay_out(sets, self._counts(num_slots, sets))
         start = self._start(layout, slots_init, generator)
-        with torch.autocast(x.device.type, enabled=False):
-            slots, shares = self._compete(x, layout, start, generator, return_attention)
-        slots = layout.slots_back(slots).to(x.dtype)
+        slots, kept, shares = self._run(x, layout, start, generator, return_attention)
+        result: list[Any] = [slots, kept]
         counts = layout.num_slots
-        keep = None
-        if self.select is not None:
-            keep = self.select(slots, layout.slots_of_sets(), generator)
-        result: list[Any] = [slots, keep]
         if isinstance(counts, int):
             shape = (sets.num_sets, counts)
             result = [r if r is None else r.unflatten(0, shape) for r in result]
         else:
-            ptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-            result.insert(1, ptr)
+            result.insert(1, torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
         if return_attention:
             result.append(shares if return_attention == "all" else shares[0])
         given = tuple(r for r in result if r is not None)
         return given if len(given) > 1 else given[0]
+
+    def distil(self, x: Tensor, sets: SetIndex) -> tuple[Tensor, Tensor | None]:
+        """The slots ``[B, K, D]`` of elements ``[N, C]``, and which are kept."""
+        self.see(x)
+        layout = lay_out(sets, self.num_slots)
+        start = self.init(layout, None)
+        slots, kept, _ = self._run(x, layout, start, None, False)
+        shape = (sets.num_sets, self.num_slots)
+        return slots.unflatten(0, shape), kept if kept is None else kept.view(shape)
+
+    def _run(
+        self,
+        x: Tensor,
+        layout: Layout,
+        start: Tensor,
+        generator: torch.Generator | None,
+        return_attention: bool | Literal["all"],
+    ) -> tuple[Tensor, Tensor | None, list[Shares]]:
+        """The slots in the order of the batch, which are kept, and the shares."""
+        with torch.autocast(x.device.type, enabled=False):
+            slots, shares = self._compete(x, layout, start, generator, return_attention)
+        slots = layout.slots_back(slots).to(x.dtype)
+        kept = None
+        if self.select is not None:
+            kept = self.select(slots, layout.slots_of_sets(), generator)
+        return slots, kept, shares
 
     def _compete(
         self,

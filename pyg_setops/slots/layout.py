@@ -31,16 +31,6 @@ class Group:
     num_sets: int
     num_slots: int
 
-    def elements(self, x: Tensor) -> Tensor:
-        """The group's part of elements ``[N, C]``: ``[num_sets, size, C]``."""
-        return x[self.rows].unflatten(0, (self.num_sets, -1))
-
-    def of_slots(self, q: Tensor) -> Tensor:
-        """Its part of ``[S, H, *]``: ``[num_sets, num_slots * H, *]``."""
-        rows = q[self.slots]
-        shape = (self.num_sets, self.num_slots * q.size(1), *q.shape[2:])
-        return rows.reshape(shape)
-
 
 @dataclass(frozen=True)
 class Part:
@@ -82,6 +72,29 @@ class Layout:
     slot_sets: SetIndex | None
     inverse: Tensor | None
     slot_inverse: Tensor | None
+
+    def of_elements(self, x: Tensor) -> list[Tensor]:
+        """Each group's part of elements ``[N, C]``.
+
+        That is ``[size, C]`` for one set, ``[num_sets, size, C]`` for more.
+        """
+        assert self.groups is not None
+        parts = x.split([group.rows.stop - group.rows.start for group in self.groups])
+        return self._by_set(parts)
+
+    def of_slots(self, q: Tensor) -> list[Tensor]:
+        """Each group's part of ``[S, H, *]``, as above: ``K H`` rows for each set."""
+        assert self.groups is not None
+        counts = [group.slots.stop - group.slots.start for group in self.groups]
+        rows = q[: sum(counts)].flatten(0, 1)
+        return self._by_set(rows.split([count * q.size(1) for count in counts]))
+
+    def _by_set(self, parts: tuple[Tensor, ...]) -> list[Tensor]:
+        assert self.groups is not None
+        return [
+            part if group.num_sets == 1 else part.unflatten(0, (group.num_sets, -1))
+            for group, part in zip(self.groups, parts, strict=True)
+        ]
 
     def lay_slots(self, slots: Tensor) -> Tensor:
         """Brings ``[S, *]`` from the order of the batch into the layout."""

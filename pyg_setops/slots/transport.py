@@ -77,24 +77,23 @@ def entropy_slope(
     Returns:
         The derivative ``[n, K]``, and the potentials of the slots.
     """
-    v, potentials = start, []
+    v, history = start, []
     u = torch.zeros_like(log_a)
     for _ in range(NUM_SWEEPS):
         before = v
         u = log_a - (gather(v, sets) - cost).logsumexp(1)
         v = log_b - segment_logsumexp(u[:, None] - cost, sets)
-        potentials.append((before, u, v))
+        # The shares that the two normalisations gave out, as logarithms less the cost.
+        of_elements = (u - log_a)[:, None] + gather(before, sets)
+        of_slots = u[:, None] + gather(v - log_b, sets)
+        history.append((of_elements, of_slots))
     log_plan = u[:, None] + gather(v, sets) - cost
-    plan = log_plan.exp()
-    slope = -plan * (log_plan + 1)
+    slope = -log_plan.exp() * (log_plan + 1)
     slope_u, slope_v = slope.sum(1), segment_sum(slope, sets)
-    for before, u, v in reversed(potentials):
-        # The shares that the two normalisations gave out.
-        of_slot = (u[:, None] + gather(v - log_b, sets) - cost).exp()
-        of_element = ((u - log_a)[:, None] + gather(before, sets) - cost).exp()
-        passed = of_slot * gather(slope_v, sets)
+    for of_elements, of_slots in reversed(history):
+        passed = (of_slots - cost).exp() * gather(slope_v, sets)
         slope, slope_u = slope - passed, slope_u - passed.sum(1)
-        passed = of_element * slope_u[:, None]
+        passed = (of_elements - cost).exp() * slope_u[:, None]
         slope, slope_v = slope - passed, -segment_sum(passed, sets)
         slope_u = torch.zeros_like(slope_u)
     return -slope, v
@@ -114,7 +113,7 @@ def sharpen(
         for _ in range(NUM_STEPS):
             slope, start = entropy_slope(sharp, log_a, log_b, sets, start)
             square = segment_sum(slope.square().sum(1, keepdim=True), sets)
-            norm = square.sqrt().clamp(min=torch.finfo(cost.dtype).tiny)
+            norm = square.sqrt().clamp(min=1e-12)
             sharp = sharp - STEP * slope / gather(norm, sets)
         change = sharp - cost
     return cost + change, start

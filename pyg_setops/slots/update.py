@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.nn import GRUCell, LayerNorm, Linear
 from torch.nn.functional import layer_norm, linear
 
+from .gated import gated_step
+
 
 class Update:
     r"""A gated step and a residual network, :math:`s' = h + \mathrm{MLP}(h)`.
@@ -44,14 +46,6 @@ class Update:
             weight: The map from it to the gates, ``[3 D, F]``.
             slots: The slots, ``[S, D]``.
         """
-        slots = self._gated(read, weight, slots)
+        slots = gated_step(read, slots, weight, self.bias, *self.own)
         hidden = layer_norm(slots, slots.shape[-1:], *self.norm, self.norm_eps)
         return slots + linear(linear(hidden, *self.first).relu_(), *self.second)
-
-    def _gated(self, read: Tensor, weight: Tensor, slots: Tensor) -> Tensor:
-        reset, keep, new = linear(read, weight, self.bias).chunk(3, 1)
-        own_reset, own_keep, own_new = linear(slots, *self.own).chunk(3, 1)
-        reset = torch.sigmoid(reset + own_reset)
-        keep = torch.sigmoid(keep + own_keep)
-        new = torch.tanh(new + reset * own_new)
-        return new + keep * (slots - new)

@@ -63,6 +63,7 @@ def expected(layer: SlotAttention, given: Batch) -> tuple[Tensor, list[list[Tens
             layer.head_mode == "joint",
             layer.eps,
             1.0 if layer.grad == "bilevel" else None,
+            attn=layer.attn,
         )
         slots.append(result)
         shares.append(history)

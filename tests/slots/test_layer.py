@@ -23,6 +23,8 @@ VARIANTS = {
     "bilevel": {"init": "learned", "grad": "bilevel"},
     "heads": {"heads": 2, "bias": True},
     "heads projected": {"heads": 4, "num_iterations": 9, "bias": True},
+    "sinkhorn": {"attn": "sinkhorn", "bias": True},
+    "mesh": {"attn": "mesh", "bias": True},
     "joint": {"heads": 2, "head_mode": "joint", "bias": True},
 }
 
@@ -32,7 +34,7 @@ def layer(request) -> SlotAttention:
     torch.manual_seed(0)
     return randomised(
         SlotAttention(CHANNELS, WIDTH, 3, hidden_channels=7, **VARIANTS[request.param])
-    )
+    ).eval()
 
 
 @pytest.mark.parametrize("counts", [[3] * len(SIZES), COUNTS], ids=["equal", "ragged"])
