@@ -48,7 +48,7 @@ from pyg_setops.models import InducedSetTransformer
 from pyg_setops.ragged import SetIndex
 
 WIDTH = 64
-THRESHOLD = 0.6  # of the overlap of slots that are merged, as for the sprites
+THRESHOLD = 0.5  # of the overlap of slots that are merged, as for the sprites
 LEAST = 1e-6  # of a share, so that its logarithm is finite
 
 
@@ -205,8 +205,8 @@ def make_report(
             "steps.",
             "Bayes knows the true parameters of each mixture.",
             "K given: the same weights, with as many slots as the mixture has "
-            "components. merged: slots whose shares overlap by more than "
-            f"{THRESHOLD} are one cluster.",
+            "components. merged: slots whose shares overlap by "
+            f"{THRESHOLD} or more are one cluster.",
             "Seconds of training on a shared machine: an order of magnitude.",
         ],
     )

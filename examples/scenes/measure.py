@@ -22,8 +22,9 @@ class Scores:
 
     Attributes:
         rand: Adjusted Rand indices ``[B]`` by rule: ``'masks'``, ``'attention'`` and
-            ``'merged'`` with the slots of training, ``'masks, given'`` and
-            ``'attention, given'`` with the true number of each scene.
+            ``'merged'`` with the slots of training and no more; ``'masks, given'`` and
+            ``'attention, given'`` with the true number of each scene; and ``'merged,
+            given'`` with the slots of training, merged to the true number.
         used: The clusters of a scene by the masks, and after merging, on average.
         error: The mean square error of the colours.
     """
@@ -51,13 +52,13 @@ class Clusters(NamedTuple):
 
 @torch.no_grad()
 def find_clusters(
-    network: SlotAutoencoder, batch: Batch, num_slots: int, threshold: float
+    network: SlotAutoencoder, batch: Batch, num_slots: int, until: float | Tensor
 ) -> Clusters:
-    """Looks at scenes with as many slots each, whatever is in them."""
+    """Looks at scenes with as many slots each, merged by overlap or to a number."""
     decoded = network(batch, num_slots)
     attention = largest(decoded, decoded.attention)
     sets = SetIndex.build(ptr=batch.ptr)
-    objects = merge_slots(decoded.attention.view(-1, num_slots), sets, threshold)
+    objects = merge_slots(decoded.attention.view(-1, num_slots), sets, until)
     return Clusters(
         largest(decoded, decoded.mask),
         attention,
@@ -79,6 +80,7 @@ def measure(
         "merged": found.merged,
         "masks, given": largest(given, given.mask),
         "attention, given": largest(given, given.attention),
+        "merged, given": find_clusters(network, test, num_slots, test.count).merged,
     }
     used = [
         torch.stack([test.batch, each]).unique(dim=1).size(1) / test.num_graphs

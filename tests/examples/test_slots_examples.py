@@ -78,35 +78,42 @@ def test_what_slots_in_use_cost():
 
 
 def test_slots_that_hold_the_same_points_are_merged():
-    # Two slots share a scene's first points, three in a chain those of the other.
+    # The last slot wins nothing; the first two share points in both scenes, and in the
+    # second they share few with the third: on average an overlap of 0.19.
     shares = torch.tensor(
         [
             [0.5, 0.5, 0.0, 0.0],
             [0.4, 0.6, 0.0, 0.0],
             [0.0, 0.0, 1.0, 0.0],
-            [0.5, 0.0, 0.5, 0.0],
-            [0.0, 0.5, 0.5, 0.0],
-            [0.0, 0.0, 0.0, 1.0],
+            [0.6, 0.4, 0.0, 0.0],
+            [0.4, 0.6, 0.0, 0.0],
+            [0.0, 0.3, 0.7, 0.0],
         ]
     )
-    sets = SetIndex.build(ptr=torch.tensor([0, 3, 6]))
-    first, second = scenes.merge_slots(shares, sets, 0.45).tolist()
-    assert first[0] == first[1]
-    assert len(set(first)) == 3  # the empty slot stays alone
-    assert second[0] == second[1] == second[2] != second[3]
-    assert not set(first) & set(second)
-    apart = scenes.merge_slots(shares, sets, 0.99).tolist()
-    assert len(set(apart[1])) == 4
+    sets = SetIndex.build(ptr=torch.tensor([0, 3, 6, 6]))
+
+    def groups(until):
+        names = scenes.merge_slots(shares, sets, until)
+        assert (names[:2, 3] == -1).all()
+        assert (names[2] == -1).all()
+        return [len(names[s, :3].unique()) for s in (0, 1)]
+
+    assert groups(0.99) == [3, 3]
+    assert groups(0.9) == [2, 3]
+    assert groups(0.3) == [2, 2]
+    assert groups(0.15) == [2, 1]
+    assert groups(torch.tensor([3, 2, 1])) == [3, 2]
+    assert groups(torch.tensor([1, 1, 1])) == [1, 1]
 
 
 def test_clusters_are_scored_and_counted():
     batch, network = make_batch(), make_network()
     with torch.no_grad():
         decoded = network(batch, 6)
-    found = scenes.find_clusters(network, batch, 6, threshold=2.0)
+    found = scenes.find_clusters(network, batch, 6, until=1.0)
     assert torch.equal(found.mask, decoded.mask.view(-1, 6).argmax(dim=1))
     assert torch.equal(found.attention, decoded.attention.view(-1, 6).argmax(dim=1))
-    # Above 1 nothing is merged.
+    # Nothing overlaps by 1, and nothing is merged.
     for each in (found.attention, found.merged):
         expected = [
             adjusted_rand_score(batch.y[batch.batch == s], each[batch.batch == s])
@@ -114,7 +121,7 @@ def test_clusters_are_scored_and_counted():
         ]
         ours = scenes.score(batch, each)
         torch.testing.assert_close(ours, torch.tensor(expected, dtype=torch.double))
-    measured = scenes.measure(network, batch, 6, threshold=2.0)
+    measured = scenes.measure(network, batch, 6, threshold=1.0)
     used = [len(found.mask[batch.batch == s].unique()) for s in range(4)]
     assert measured.used[0] == sum(used) / 4
 
