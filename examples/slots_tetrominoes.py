@@ -109,8 +109,8 @@ def make_report(
             describe(budget(config), config.num_train, config.num_test, config.seeds),
             "Our own draw of the data set: 17 orientations of all pieces but the "
             "straight one, anywhere on the plane, colours independent.",
-            f"merged: slots whose attention overlaps by {THRESHOLD} or more are one; or "
-            "until three are left.",
+            f"merged: slots whose attention overlaps by {THRESHOLD} or more are "
+            "one; merged to 3: until three are left.",
             "Seconds of training on a shared machine: an order of magnitude.",
         ],
     )
