@@ -66,9 +66,9 @@ SHOWN = 6  # scenes in the picture
 class Config:
     """Sets of digits predicted by slots and their peers."""
 
-    steps: int = 1000
+    steps: int = 600
     """Training steps of each model, a multiple of 100 (or less than 100)."""
-    num_train: int = 8000
+    num_train: int = 4000
     """Scenes to learn from."""
     num_test: int = 512
     """Scenes that all models are measured on."""

@@ -51,7 +51,7 @@ SHOWN = 4  # scenes in the picture
 class Config:
     """Tetrominoes found by slots."""
 
-    steps: int = 600
+    steps: int = 400
     """Training steps of each model, a multiple of 100 (or less than 100)."""
     num_train: int = 4000
     """Scenes to learn from."""
