@@ -9,7 +9,6 @@ from functools import partial
 import torch
 from torch import Tensor
 from torch.nn import Module
-from torch.profiler import ProfilerActivity, profile
 from torch_geometric.nn import (
     MLP,
     DeepSetsAggregation,
@@ -24,7 +23,7 @@ from pyg_setops.equilibrium import ResNetEnergy
 from pyg_setops.solvers import Momentum, OneStep
 
 from .tables import Table
-from .timing import Run, Times, interleave, saved_bytes
+from .timing import Run, Times, interleave, peak_bytes, saved_bytes
 
 CHANNELS, HIDDEN = 64, [128, 128]
 PUBLISHED = "PyG, {} steps"
@@ -102,7 +101,7 @@ def _against_published(name: str, batch: Batch, rounds: int) -> Table:
         each: saved_bytes(partial(batch.call, module), tuple(module.parameters()))
         for each, module in modules.items()
     }
-    peaks = {each: _peak(each_run) for each, each_run in training.items()}
+    peaks = {each: peak_bytes(each_run) for each, each_run in training.items()}
     rows = []
     for each, module in modules.items():
         reference = _reference(each)
@@ -184,19 +183,6 @@ def _products(rows: int, backward: bool) -> Run:
             torch.mm(a, b, out=out)
 
     return run
-
-
-def _peak(run: Run) -> int:
-    """The most bytes allocated at once during ``run``, beyond those before it."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        run()
-    events = profiler.profiler.kineto_results.events()
-    changes = [event for event in events if event.name() == "[memory]"]
-    now = peak = 0
-    for event in sorted(changes, key=lambda event: event.start_ns()):
-        now += event.nbytes()
-        peak = max(peak, now)
-    return peak
 
 
 def _residual(batch: Batch, module: Module) -> float:

@@ -11,6 +11,7 @@ from statistics import median
 
 import torch
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
 Run = Callable[[], object]
 
@@ -81,3 +82,16 @@ def saved_bytes(run: Run, known: tuple[Tensor, ...] = ()) -> int:
         out = run()  # held until counted, so that no storage is used twice
     del out
     return sum(kept.values())
+
+
+def peak_bytes(run: Run) -> int:
+    """The most bytes allocated at once during ``run``, beyond those before it."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        run()
+    events = profiler.profiler.kineto_results.events()
+    changes = [event for event in events if event.name() == "[memory]"]
+    now = peak = 0
+    for event in sorted(changes, key=lambda event: event.start_ns()):
+        now += event.nbytes()
+        peak = max(peak, now)
+    return peak

@@ -88,7 +88,7 @@ VARIANTS: dict[str, Variant] = {
     "learned queries, bilevel": Variant({"init": "learned", "grad": "bilevel"}),
     "Sinkhorn": Variant({"attn": "sinkhorn"}),
     "MESH": Variant({"attn": "mesh"}),
-    "Gumbel selection": Variant({"select": "gumbel"}, kept=0.02),
+    "Gumbel selection": Variant({"select": "gumbel"}, kept=0.015),
     "penalty on slots in use": Variant(spread=0.01),
     "number given in training": Variant(count_given=True),
 }

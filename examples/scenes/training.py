@@ -65,8 +65,9 @@ def loss(
     given = network.training and variant.count_given
     decoded = network(batch, batch.count if given else budget.num_slots)
     error = (decoded.colour - batch.x).square().mean()
-    # Slots first learn what an object is; only then it pays to have fewer.
-    ramp = min(1.0, max(0.0, 10 * (int(network.steps) / budget.steps - 0.3)))
+    # Slots first learn what an object is: with a penalty before that, all collapse into
+    # one, and stay so.
+    ramp = min(1.0, max(0.0, 10 * (int(network.steps) / budget.steps - 0.6)))
     values = {"loss": error + ramp * penalty(decoded, variant), "error": error}
     if not network.training:
         for name in ("mask", "attention"):

@@ -16,6 +16,11 @@ def accumulator(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
+def without_autocast(like: Tensor) -> torch.autocast:
+    """A context in which products keep the type of their factors."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
 def accumulated(primitive: Primitive) -> Primitive:
     """Lets a primitive see half-precision elements as float32.
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..ragged import gather, segment_matvec, segment_outer, segment_sum
 from ..ragged.eager import is_eager
-from ..ragged.precision import accumulator
+from ..ragged.precision import accumulator, without_autocast
 from .layout import Layout, Part
 
 
@@ -52,7 +52,7 @@ def attend(
         :math:`O(N H K C)` time; nothing is kept but the arguments.
     """
     dtype = accumulator(keys.dtype)
-    with torch.autocast(keys.device.type, enabled=False):
+    with without_autocast(keys):
         queries, bias = queries.to(dtype), bias.to(dtype)
         if layout.groups is not None and is_eager():
             own = None if values is keys else values
@@ -132,37 +132,46 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         saved, layout, contests = _Saved(*ctx.saved_tensors), ctx.layout, ctx.contests
-        if torch.is_grad_enabled():
-            return *_plain_gradients(ctx, saved, grads), None, None
-        grad_keys, grad_queries, grad_bias = (
-            torch.empty_like(saved.keys),
-            torch.zeros_like(saved.queries),
-            torch.zeros_like(saved.bias),
-        )
-        grad_values = None if saved.values is None else torch.empty_like(saved.values)
-        slices = zip(
-            _walk(layout, *saved),
-            layout.of_slots(grads[0].contiguous()),
-            layout.of_slots(grads[1].contiguous()),
-            layout.of_slots(grad_queries),
-            layout.of_slots(grad_bias),
-            layout.of_elements(grad_keys),
-            strict=True,
-        )
-        for (rows, k, v, q, b), g_num, g_den, g_q, g_b, g_k in slices:
-            weight = _softmax(_product(q, k.mT, b), contests)
-            slope = _product(g_num, v.mT, g_den).mul_(weight)
-            slope = _centred(slope, weight, contests)
-            _product(slope, k, out=g_q)
-            torch.sum(slope, -1, out=g_b)
-            if grad_values is None:
-                both = torch.cat([slope, weight], -2).mT
-                own = _product(both, torch.cat([q, g_num], -2))
+        with without_autocast(saved.keys):
+            if torch.is_grad_enabled():
+                found = _plain_gradients(ctx, saved, grads)
             else:
-                own = _product(slope.mT, q)
-                grad_values[rows] = _product(weight.mT, g_num).flatten(0, -2)
-            g_k.copy_(own)
-        return grad_keys, grad_values, grad_queries, grad_bias, None, None
+                found = _gradients(saved, layout, contests, *grads)
+        return *found, None, None
+
+
+def _gradients(
+    saved: _Saved, layout: Layout, contests: int, grad_num: Tensor, grad_den: Tensor
+) -> tuple[Tensor | None, ...]:
+    grad_keys, grad_queries, grad_bias = (
+        torch.empty_like(saved.keys),
+        torch.zeros_like(saved.queries),
+        torch.zeros_like(saved.bias),
+    )
+    grad_values = None if saved.values is None else torch.empty_like(saved.values)
+    slices = zip(
+        _walk(layout, *saved),
+        layout.of_slots(grad_num.contiguous()),
+        layout.of_slots(grad_den.contiguous()),
+        layout.of_slots(grad_queries),
+        layout.of_slots(grad_bias),
+        layout.of_elements(grad_keys),
+        strict=True,
+    )
+    for (rows, k, v, q, b), g_num, g_den, g_q, g_b, g_k in slices:
+        weight = _softmax(_product(q, k.mT, b), contests)
+        slope = _product(g_num, v.mT, g_den).mul_(weight)
+        slope = _centred(slope, weight, contests)
+        _product(slope, k, out=g_q)
+        torch.sum(slope, -1, out=g_b)
+        if grad_values is None:
+            both = torch.cat([slope, weight], -2).mT
+            own = _product(both, torch.cat([q, g_num], -2))
+        else:
+            own = _product(slope.mT, q)
+            grad_values[rows] = _product(weight.mT, g_num).flatten(0, -2)
+        g_k.copy_(own)
+    return grad_keys, grad_values, grad_queries, grad_bias
 
 
 def _walk(
@@ -206,7 +215,7 @@ def _centred(slope: Tensor, weight: Tensor, contests: int) -> Tensor:
 
 def _plain_gradients(
     ctx: Any, saved: _Saved, grads: tuple[Tensor, ...]
-) -> list[Tensor | None]:
+) -> tuple[Tensor | None, ...]:
     """The gradients as a differentiable function of what was saved and ``grads``."""
     # Views, since one input may depend on another; the gradient of each is wanted.
     keys, queries, bias = (t.view_as(t) for t in (saved.keys, *saved[2:]))
@@ -224,4 +233,4 @@ def _plain_gradients(
             outputs, wanted, grads, create_graph=True, allow_unused=True
         )
     )
-    return [next(found) if needed else None for needed in ctx.needs_input_grad[:4]]
+    return tuple(next(found) if needed else None for needed in ctx.needs_input_grad[:4])

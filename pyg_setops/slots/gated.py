@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from ..ragged.eager import is_eager
+from ..ragged.precision import without_autocast
 
 
 def gated_step(
@@ -73,31 +74,37 @@ class _GatedStep(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         *arguments, gates, own_new = ctx.saved_tensors
-        (grad,) = grads
-        if torch.is_grad_enabled():
-            return _plain_gradients(arguments, grad, ctx.needs_input_grad)
-        read, slots, weight, _, own_weight, _ = arguments
-        width = slots.size(1)
-        slope, own_slope = torch.empty_like(gates), torch.empty_like(gates)
-        to_reset, to_keep, to_new = slope.split(width, 1)
-        reset, keep, new = gates.split(width, 1)
-        # The last gate's, then that of the reset gate, which it passes through.
-        torch.mul(grad, 1 - keep, out=to_new)
-        to_new.addcmul_(to_new, new.square(), value=-1)
-        torch.mul(to_new, own_new, out=to_reset)
-        torch.mul(grad, slots - new, out=to_keep)
-        both = gates[:, : 2 * width]
-        slope[:, : 2 * width].mul_(both.addcmul(both, both, value=-1))
-        own_slope[:, : 2 * width] = slope[:, : 2 * width]
-        torch.mul(to_new, reset, out=own_slope[:, 2 * width :])
-        return (
-            slope @ weight,
-            (grad * keep).addmm_(own_slope, own_weight),
-            slope.t() @ read,
-            slope.sum(0),
-            own_slope.t() @ slots,
-            own_slope.sum(0),
-        )
+        with without_autocast(gates):
+            if torch.is_grad_enabled():
+                return _plain_gradients(arguments, grads[0], ctx.needs_input_grad)
+            return _gradients(arguments, gates, own_new, grads[0])
+
+
+def _gradients(
+    arguments: list[Tensor], gates: Tensor, own_new: Tensor, grad: Tensor
+) -> tuple[Tensor, ...]:
+    read, slots, weight, _, own_weight, _ = arguments
+    width = slots.size(1)
+    slope, own_slope = torch.empty_like(gates), torch.empty_like(gates)
+    to_reset, to_keep, to_new = slope.split(width, 1)
+    reset, keep, new = gates.split(width, 1)
+    # The last gate's, then that of the reset gate, which it passes through.
+    torch.mul(grad, 1 - keep, out=to_new)
+    to_new.addcmul_(to_new, new.square(), value=-1)
+    torch.mul(to_new, own_new, out=to_reset)
+    torch.mul(grad, slots - new, out=to_keep)
+    both = gates[:, : 2 * width]
+    slope[:, : 2 * width].mul_(both.addcmul(both, both, value=-1))
+    own_slope[:, : 2 * width] = slope[:, : 2 * width]
+    torch.mul(to_new, reset, out=own_slope[:, 2 * width :])
+    return (
+        slope @ weight,
+        (grad * keep).addmm_(own_slope, own_weight),
+        slope.t() @ read,
+        slope.sum(0),
+        own_slope.t() @ slots,
+        own_slope.sum(0),
+    )
 
 
 def _plain_gradients(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..ragged import SetIndex
-from ..ragged.precision import accumulator
+from ..ragged.precision import accumulator, without_autocast
 from .assignment import Shares, gather_shares
 from .layout import Layout, lay_out
 from .weights import (
@@ -195,7 +195,7 @@ class SlotAttention(SlotWeights):
         return_attention: bool | Literal["all"],
     ) -> tuple[Tensor, Tensor | None, list[Shares]]:
         """The slots in the order of the batch, which are kept, and the shares."""
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             slots, shares = self._compete(x, layout, start, generator, return_attention)
         slots = layout.slots_back(slots).to(x.dtype)
         kept = None

@@ -50,7 +50,7 @@ class GumbelSelection(Module):
         # A set that would lose all keeps its best.
         best = margin == gather(segment_max(margin, sets), sets)
         none = gather(segment_sum(hard, sets), sets) == 0
-        return torch.where(best & none, 1, hard) + soft - soft.detach()
+        return torch.where(best & none, 1, hard) + (soft - soft.detach())
 
 
 def _gumbel_noise(like: Tensor, generator: torch.Generator | None) -> Tensor:

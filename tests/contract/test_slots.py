@@ -71,22 +71,42 @@ def test_lazy(operator: Operator):
     testing.assert_lazy(SideBySide(operator.example()).eval(), random_sets(CHANNELS))
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__[7:])
-@pytest.mark.parametrize("name", list(VARIANTS)[1:])
-def test_holds_for_variants(name: str, check):
+def variant(name: str) -> SideBySide:
     arguments = {"num_slots": 3, "hidden_channels": 5, **VARIANTS[name]}
-    if check is testing.assert_derivatives and name in ("implicit", "bilevel"):
+    return SideBySide(SlotAttention(CHANNELS, 4, **arguments)).double().eval()
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        testing.assert_permutation_invariant,
+        testing.assert_batch_independent,
+        testing.assert_index_matches_ptr,
+        testing.assert_dtypes,
+        testing.assert_grad_modes,
+        testing.assert_derivatives,
+    ],
+    ids=lambda check: check.__name__[7:],
+)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_holds_for_variants(name: str, check):
+    if check is testing.assert_derivatives and name in ("mesh", "implicit", "bilevel"):
         pytest.skip("its gradient is not the derivative, on purpose")
-    if check is testing.assert_compiles and name not in ("learned", "projected"):
-        pytest.skip("compiled in the slow tier")
-    module = SideBySide(SlotAttention(CHANNELS, 4, **arguments)).double().eval()
-    check(module, random_sets(CHANNELS, [3, 0, 2, 1, 4], dtype=torch.float64))
+    sizes = [3, 0, 2, 1]
+    check(variant(name), random_sets(CHANNELS, sizes, dtype=torch.float64))
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "check",
+    [
+        testing.assert_copies,
+        testing.assert_memory_linear,
+        testing.assert_compiles,
+    ],
+    ids=lambda check: check.__name__[7:],
+)
 @pytest.mark.parametrize("name", VARIANTS)
-def test_variant_compiles(name: str):
-    arguments = {"num_slots": 3, "hidden_channels": 5, **VARIANTS[name]}
-    module = SideBySide(SlotAttention(CHANNELS, 4, **arguments)).double().eval()
+def test_holds_for_variants_slowly(name: str, check):
     sets = random_sets(CHANNELS, [3, 0, 2, 1, 4], dtype=torch.float64)
-    testing.assert_compiles(module, sets)
+    check(variant(name), sets)

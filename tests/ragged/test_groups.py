@@ -46,3 +46,13 @@ def test_no_elements():
     layout = size_groups(sets, 10)
     assert layout.groups == []
     assert layout.order.shape == (0,)
+
+
+def test_a_key_keeps_sets_apart_and_comes_first():
+    key = torch.tensor([2, 0, 1, 0, 5, 1, 2, 3])
+    layout = size_groups(SetIndex.build(INDEX, dim_size=8), 100, key)
+    found = [(g.size, g.numbers.tolist()) for g in layout.groups]
+    assert found == [(2, [1]), (3, [3]), (3, [5]), (1, [6]), (2, [0])]
+    assert layout.numbers.tolist() == [1, 3, 5, 6, 0]
+    index = INDEX[layout.order]
+    assert index.unique_consecutive().tolist() == [1, 3, 5, 6, 0]
