@@ -35,12 +35,14 @@ class Variant:
         spread: The weight of the entropy of how masks divide a scene among slots.
         kept: The weight of the part of the slots that is kept.
         count_given: Whether a scene has as many slots as objects in training.
+        costly: Whether it is so slow that it is trained once only.
     """
 
     layer: dict[str, Any] = field(default_factory=dict)
     spread: float = 0.0
     kept: float = 0.0
     count_given: bool = False
+    costly: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,10 +113,12 @@ def train_all(
     train: list[Data],
     val: Batch,
 ) -> dict[str, list[Fitted]]:
-    """All variants, seed by seed."""
+    """All variants, seed by seed; the costly ones with the first seed alone."""
     fits: dict[str, list[Fitted]] = {name: [] for name in variants}
     for seed in range(seeds):
         for name, variant in variants.items():
+            if variant.costly and seed > 0:
+                continue
             make: Callable[[], SlotAutoencoder] = partial(make_network, variant, budget)
             task = make_task(variant, budget, seed, train, val)
             place = folder / f"{name} {seed}"
