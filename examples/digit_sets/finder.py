@@ -22,9 +22,9 @@ class Answers(NamedTuple):
     """What is said of scenes.
 
     Attributes:
-        present: Whether an answer means anything, in [0, 1], ``[B, K]``.
-        center: Where the digit is, ``[B, K, 2]``.
-        label: How sure each class is, in [0, 1], ``[B, K, 10]``.
+        present: The logit of whether an answer means anything, ``[B, K]``.
+        center: Where the digit is, in sides of a digit's image, ``[B, K, 2]``.
+        label: The logits of the classes, ``[B, K, 10]``.
     """
 
     present: Tensor
@@ -91,9 +91,9 @@ class DigitFinder(Module):
         x = self.near(batch.x, side, batch.edge_index)
         x = self.far(x.relu(), side, batch.edge_index)
         x = self.place(torch.cat([x.relu(), side - DigitScenes.canvas / 2], dim=1))
-        answer = self.answer(self.readout(x, batch.ptr)).sigmoid()
+        answer = self.answer(self.readout(x, batch.ptr))
         present, center, label = answer.split([1, 2, NUM_CLASSES], dim=2)
-        return Answers(present.squeeze(2), center, label)
+        return Answers(present.squeeze(2), DigitScenes.canvas / 2 + center, label)
 
 
 def make_finder(readout: Callable[[], Module]) -> DigitFinder:

@@ -10,7 +10,11 @@ import slots_sprites
 import slots_tetrominoes
 import torch
 from sklearn.metrics import adjusted_rand_score
-from torch.nn.functional import huber_loss, one_hot
+from torch.nn.functional import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    huber_loss,
+)
 from torch_geometric.data import Batch
 
 from pyg_setops.datasets import DigitScenes, GaussianMixtures, SpriteScenes
@@ -152,7 +156,9 @@ def make_digits(num_sets=5):
 def random_answers(num_sets):
     torch.manual_seed(0)
     return digit_sets.Answers(
-        torch.rand(num_sets, 6), torch.rand(num_sets, 6, 2), torch.rand(num_sets, 6, 10)
+        torch.randn(num_sets, 6),
+        4 * torch.rand(num_sets, 6, 2),
+        torch.randn(num_sets, 6, 10),
     )
 
 
@@ -170,12 +176,13 @@ def test_the_matching_loss_is_the_least_over_all_permutations():
         for chosen in permutations(range(6), len(label)):
             present = torch.zeros(6)
             present[list(chosen)] = 1
-            total = huber_loss(answers.present[number], present, reduction="sum")
+            total = binary_cross_entropy_with_logits(
+                answers.present[number], present, reduction="sum"
+            )
             for k, own, place in zip(chosen, label, center, strict=True):
                 said = answers.center[number, k], answers.label[number, k]
-                target = place, one_hot(own, 10).float()
-                for a, b in zip(said, target, strict=True):
-                    total = total + huber_loss(a, b, reduction="sum")
+                total = total + huber_loss(said[0], 4 * place, reduction="sum")
+                total = total + cross_entropy(said[1], own)
             options.append(float(total))
         assert float(losses[number]) == pytest.approx(min(options), rel=1e-5)
 
@@ -183,18 +190,18 @@ def test_the_matching_loss_is_the_least_over_all_permutations():
 def test_true_answers_are_right_at_every_distance():
     batch = make_digits()
     answers = digit_sets.Answers(
-        torch.zeros(5, 6), torch.zeros(5, 6, 2), torch.zeros(5, 6, 10)
+        torch.full((5, 6), -1.0), torch.zeros(5, 6, 2), torch.zeros(5, 6, 10)
     )
     rows = torch.cat([torch.arange(count) for count in batch.count.tolist()])
     sets = torch.arange(5).repeat_interleave(batch.count)
     answers.present[sets, rows] = 0.9
-    answers.center[sets, rows] = batch.center
+    answers.center[sets, rows] = 4 * batch.center
     answers.label[sets, rows, batch.label] = 1
     precision, right = digit_sets.evaluate(answers, batch)
     assert precision == [pytest.approx(1.0)] * 5
     assert right == 1
-    # Half a side of an image to the right, in a canvas of four.
-    moved = answers._replace(center=answers.center + torch.tensor([0.11, 0.0]))
+    # Nearly half a side of an image to the right.
+    moved = answers._replace(center=answers.center + torch.tensor([0.45, 0.0]))
     precision, _ = digit_sets.evaluate(moved, batch)
     assert precision[1] > 0.9
     assert precision[3] < 0.2
