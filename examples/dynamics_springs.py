@@ -34,6 +34,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
+from torch_geometric.nn import MLP
 
 from pyg_setops.aggr import EquilibriumAggregation, SwarmAggregation
 from pyg_setops.datasets import SpringDynamics
@@ -94,13 +95,29 @@ def lie(group: Callable[[], object], width: int = 64, layers: int = 2) -> Module
 POTENTIALS: dict[str, Callable[[], Module]] = {
     "LieTransformer, T(2)": partial(lie, partial(T, 2)),
     "LieTransformer, SE(2)": partial(lie, SE2),
-    "SWARM": lambda: CentredPotential(SwarmAggregation(4, 1, 64, num_iterations=5)),
-    "Equilibrium": lambda: CentredPotential(EquilibriumAggregation(4, 1)),
+    "SWARM": lambda: CentredPotential(
+        Between(SwarmAggregation(64, 64, num_iterations=4, readout="sum"))
+    ),
+    "Equilibrium": lambda: CentredPotential(Between(EquilibriumAggregation(64, 64))),
     "Deep Sets": lambda: CentredPotential(Smooth(DeepSets(4, 1, 64, num_layers=3))),
     "pairs": partial(PairPotential, 2, 64),
 }
 #: Sixteen times the pairs: for one size of the training set.
 FINITE = {"LieTransformer, T(2) with 4 turns": partial(lie, partial(Cyclic, 4), 32, 1)}
+
+
+class Between(Module):
+    """An aggregation between a small network on elements and one on sets."""
+
+    def __init__(self, aggr: Module, channels: int = 64):
+        super().__init__()
+        self.on_elements = MLP([4, channels, channels], act="silu", norm=None)
+        self.aggr = aggr
+        self.on_sets = MLP([channels, channels, 1], act="silu", norm=None)
+
+    def forward(self, x: Tensor, index: Tensor) -> Tensor:
+        """Maps elements to sets."""
+        return self.on_sets(self.aggr(self.on_elements(x), index))
 
 
 class Smooth(Module):
