@@ -18,7 +18,7 @@ from pyg_setops.datasets.simulation import (
     systems_at_once,
 )
 from pyg_setops.datasets.spring_dynamics import SpringDynamics, exact_motion, solve
-from pyg_setops.dynamics import HamiltonianNet, PairPotential, Trajectory
+from pyg_setops.dynamics import HamiltonianNet, PairPotential
 from pyg_setops.lie import T
 from pyg_setops.models import LieTransformer
 
@@ -113,8 +113,9 @@ class Systems:
         self.pos, self.momentum = torch.randn(2, len(self.batch), dim)
         self.shares = sum(size**2 for size in sizes) / (len(sizes) * max(sizes) ** 2)
 
-    def follow(self, net: HamiltonianNet, num_steps: int = 4) -> Trajectory:
-        return net(self.x, self.pos, self.momentum, STEP, num_steps, batch=self.batch)
+    def positions(self, net: HamiltonianNet, num_steps: int = 4) -> Tensor:
+        state = self.x, self.pos, self.momentum
+        return net(*state, STEP, num_steps, batch=self.batch).pos
 
     def follow_padded(self, net: DensePairs, num_steps: int = 4) -> Tensor:
         """Leapfrog on padded systems, as :class:`HamiltonianNet` does it on rows."""
@@ -146,14 +147,14 @@ def _rollouts(rounds: int) -> Table:
             RECOMPUTE: HamiltonianNet(potential, recompute=True),
         }
         torch.testing.assert_close(
-            systems.follow(nets[RAGGED]).pos,
+            systems.positions(nets[RAGGED]),
             systems.follow_padded(dense),
             rtol=1e-4,
             atol=1e-5,
         )
-        runs = {DENSE: _train(lambda: systems.follow_padded(dense), dense)}
+        runs = {DENSE: _train(partial(systems.follow_padded, dense), dense)}
         for key, net in nets.items():
-            runs[key] = _train(lambda net=net: systems.follow(net).pos, net)
+            runs[key] = _train(partial(systems.positions, net), net)
         times = interleave(runs, rounds)
         rows.append(
             [
@@ -197,10 +198,7 @@ def _memory(rounds: int, lengths: tuple[int, ...]) -> Table:
                 HamiltonianNet(potential, recompute=recompute)
                 for recompute in (False, True)
             ]
-            follow = [
-                lambda net=net, length=length: systems.follow(net, length).pos
-                for net in nets
-            ]
+            follow = [partial(systems.positions, net, length) for net in nets]
             kept = [alive_bytes(each) for each in follow]
             runs = {
                 key: _train(each, net)
@@ -220,8 +218,8 @@ def _memory(rounds: int, lengths: tuple[int, ...]) -> Table:
             )
     note = (
         "What is kept for backward after the roll-out of 32 systems of 6 particles by "
-        "leapfrog, weights included, each storage once. With `recompute` the states are "
-        "kept, and the graph of one step at a time on the way back."
+        "leapfrog, weights included, each storage once. With `recompute` the states "
+        "are kept, and the graph of one step at a time on the way back."
     )
     header = ["potential", "steps", "plain", "recompute", "share", "time"]
     return Table("Memory of back-propagation through a roll-out", header, rows, note)

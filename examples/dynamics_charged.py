@@ -56,7 +56,7 @@ PUBLISHED_EPOCHS, PUBLISHED_BATCH = 10_000, 100
 class Config:
     """Charged particles, by the EGNN protocol."""
 
-    steps: int = 800
+    steps: int = 1000
     """Training steps of each model, a multiple of 100 (or less than 100)."""
     batch_size: int = 50
     """Systems a step."""

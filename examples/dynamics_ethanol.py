@@ -49,7 +49,7 @@ MEAN = "mean energy, no force"
 class Config:
     """Energies and forces of ethanol."""
 
-    steps: int = 800
+    steps: int = 1000
     """Training steps of each model, a multiple of 100 (or less than 100)."""
     batch_size: int = 20
     """Conformations a step."""
