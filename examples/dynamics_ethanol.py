@@ -2,8 +2,8 @@
 
     python examples/dynamics_ethanol.py
 
-1,000 conformations for training and 1,000 for testing, from molecular dynamics at
-500 K, with energies and forces by density functional theory (``datasets/ethanol``; not
+1,000 conformations for training and 1,000 for testing, from molecular dynamics,
+with energies and forces by density functional theory (``datasets/ethanol``; not
 MD17's numbers). Every network gives an energy; forces are minus its gradient, and the
 loss compares both, so that each step differentiates the network twice. LieTransformer,
 SE3Transformer, and a network of distances with the readouts SWARM, Equilibrium
