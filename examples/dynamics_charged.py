@@ -66,7 +66,7 @@ class Config:
     """Systems for training."""
     num_test: int = 2000
     """Systems that all models are measured on, and as many that the curves show."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     """The highest learning rate."""
     seed: int = 0
     """Seed of the weights."""

@@ -57,7 +57,7 @@ class Config:
     """Conformations for training, of 1,000."""
     num_test: int = 1000
     """Conformations that all models are measured on, of 1,000."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     """The highest learning rate."""
     seed: int = 0
     """Seed of the weights."""

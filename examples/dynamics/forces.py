@@ -101,8 +101,8 @@ def _swarm(readout: str) -> Aggregation:
 
 
 ENERGIES: dict[str, Callable[[], Module]] = {
-    "LieTransformer, T(3)": partial(_lie, partial(T, 3)),
-    "LieTransformer, SE(3)": partial(_lie, SE3),
+    "LieTransformer, T(3)": partial(_lie, partial(T, 3, embedding="radial")),
+    "LieTransformer, SE(3)": partial(_lie, partial(SE3, embedding="radial")),
     "SE3Transformer": partial(
         SE3Transformer,
         "0e",
