@@ -34,13 +34,13 @@ CHANNELS, HIDDEN, STEP = 2, 64, 0.01
 BATCHES: dict[str, list[int]] = {
     "32 systems of 6": [6] * 32,
     "32 systems of 3 to 20": np.random.default_rng(0).integers(3, 21, 32).tolist(),
-    "1 system of 60 among 31 of 5": [60] + [5] * 31,
+    "1 system of 40 among 31 of 5": [40] + [5] * 31,
 }
 
 
 def run(quick: bool = False) -> Iterator[Table]:
     """Times simulations and roll-outs, and counts what roll-outs keep."""
-    rounds = 1 if quick else 5
+    rounds = 1 if quick else 3
     yield _simulations(rounds, 20 if quick else 200)
     yield _rollouts(rounds)
     yield _memory(rounds, (2, 4) if quick else (5, 20, 80))
