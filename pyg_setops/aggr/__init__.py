@@ -6,10 +6,12 @@ documentation. What several operators share belongs in the floors below.
 
 from .base import SetAggregation
 from .equilibrium import EquilibriumAggregation
+from .lie import LieAggregation
 from .swarm import SwarmAggregation
 
 __all__ = classes = [
     "EquilibriumAggregation",
+    "LieAggregation",
     "SetAggregation",
     "SwarmAggregation",
 ]

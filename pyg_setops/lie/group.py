@@ -42,8 +42,8 @@ class LieGroup:
             any other.
         pair_dim: The numbers of an embedded pair.
         pair_is_difference: Whether an embedded pair is no more than ``t_i - t_j``.
-        num_lifts: How many elements a lift has for each point, if that is finite and
-            not for the caller to choose; else ``None``.
+        num_lifts: How many elements a lift has for each point, if they are finitely
+            many; ``None`` if they are sampled.
     """
 
     def __init__(
@@ -217,9 +217,9 @@ class LieGroup:
     ) -> LiftedSet:
         r"""Elements :math:`g` with :math:`g o = x` for every point :math:`x`.
 
-        Where the stabiliser of the origin is finite, all of it is taken; otherwise it
-        is sampled from Haar's measure, each sample uniform alone and the samples of a
-        node spread out together.
+        Where the stabiliser of the origin is finite, all of it is taken, or ``k`` of
+        it; otherwise it is sampled from Haar's measure, each sample uniform alone and
+        the samples of a node spread out together.
 
         Args:
             pos: Points ``[N, dim]``.
@@ -232,8 +232,8 @@ class LieGroup:
                 place of a node in its set.
 
         Raises:
-            ValueError: If ``pos`` has not the dimension, ``k`` is not that of a finite
-                stabiliser, or ``frames`` is unknown.
+            ValueError: If ``pos`` has not the dimension, ``k`` is more than a finite
+                stabiliser has, or ``frames`` is unknown.
         """
         if pos.dim() != 2 or pos.size(1) != self.dim:
             raise ValueError(
@@ -253,7 +253,7 @@ class LieGroup:
         else:
             g = self.points.multiply(self.points.from_pole(places), samples)
         orbit = self.points.orbit(places) if self.orbit_dim else places[:, :0]
-        return LiftedSet(g, orbit, node, layout, pos, set_index, self)
+        return LiftedSet(g, orbit, node, layout, pos, set_index, self, count)
 
     def count_lifts(self, k: int | None) -> int:
         """How many elements a point gets where ``k`` are asked for.
@@ -263,10 +263,9 @@ class LieGroup:
         """
         if k is None:
             return self.num_lifts or 1
-        if k < 1 or self.num_lifts not in (None, k):
-            raise ValueError(
-                f"'k' must be {self.num_lifts or 'positive'} for {self}, got {k}"
-            )
+        if k < 1 or (self.num_lifts is not None and k > self.num_lifts):
+            most = "" if self.num_lifts is None else f" and at most {self.num_lifts}"
+            raise ValueError(f"'k' must be positive{most} for {self}, got {k}")
         return k
 
     def _linear_parts(
@@ -279,12 +278,16 @@ class LieGroup:
         fixed: bool,
     ) -> Tensor:
         """The linear parts of a lift before the points are moved to their places."""
-        if self.lifts is not None:
+        if self.num_lifts == count and self.lifts is not None:
             return self.lifts.to(pos).repeat(len(pos), 1)
-        points = self.points
-        dims = points.num_uniform if self.translations else points.num_uniform_fixed
+        points, dims = self.points, 1
+        if self.lifts is None:
+            dims = points.num_uniform if self.translations else points.num_uniform_fixed
         u = lift_uniforms(sets, pos, count, dims, frames, generator, fixed)
-        return (points.haar if self.translations else points.fix_pole)(u.flatten(0, 1))
+        u = u.flatten(0, 1)
+        if self.lifts is not None:
+            return self.lifts.to(pos)[(u[:, 0] * len(self.lifts)).long()]
+        return points.haar(u) if self.translations else points.fix_pole(u)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

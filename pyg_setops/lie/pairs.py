@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..ragged import SetIndex, gather, size_groups
 from ..ragged.eager import is_readable
+from .group import LieGroup
 from .lifted import LiftedSet
 
 # Pairs that are worked on at once: a cache's worth, or a device's.
@@ -16,18 +17,16 @@ _CHUNK_CPU, _CHUNK_DEVICE = 2**13, 2**18
 
 
 @dataclass(frozen=True)
-class Block:
-    """Some pairs that are worked on together, with all sources of their targets.
+class FullBlock:
+    """Some targets, and the sets of equal size that they and their sources are in.
 
     Attributes:
-        targets: The elements that hear, of all in the order of the pairs.
-        sources: The elements that are heard (full pairs), or the edges (given ones).
-        num_sets: The number of sets of equal size (full pairs).
+        group: The number of the group of these sets.
+        num_sets: How many there are in it.
     """
 
-    targets: slice
-    sources: slice
-    num_sets: int = 1
+    group: int
+    num_sets: int
 
 
 class FullPairs:
@@ -35,40 +34,50 @@ class FullPairs:
 
     Args:
         lifted: The elements.
+        group: The group, which embeds pairs.
         max_pairs: How many pairs may keep their intermediate results for the backward
             pass; if there are more, each block is computed again.
         chunk: The pairs of a block, unless they are those of one element; by default
             what fits a cache.
 
     Attributes:
-        order: The elements in the order of the blocks.
+        order: The elements in the order of the groups and blocks.
         inverse: The way back.
-        blocks: The blocks; their targets are all elements, in that order.
-        num_pairs: The number of pairs.
-        recompute: Whether there are more than ``max_pairs``.
+        group_sizes: The elements of each group of sets.
+        blocks: The blocks.
+        block_sizes: The targets of each block; together, all elements.
+        g: The elements of the group, in that order.
+        recompute: Whether there are more than ``max_pairs`` pairs.
         coordinates: The embedded pairs of each block, where they are kept.
     """
 
     def __init__(
-        self, lifted: LiftedSet, max_pairs: int = 2**16, chunk: int | None = None
+        self,
+        lifted: LiftedSet,
+        group: LieGroup,
+        max_pairs: int = 2**16,
+        chunk: int | None = None,
     ):
         sets = lifted.set_index
         chunk = chunk or _default_chunk(lifted.g)
         groups = size_groups(sets, sets.num_elements, chunk)
         self.order = groups.order
         self.inverse = groups.order.argsort()
-        self.blocks: list[Block] = []
-        self.num_pairs = 0
-        for group in groups.groups:
-            count, size, rows = len(group.numbers), group.size, group.rows
-            self.num_pairs += count * size**2
-            step = count * size if count > 1 else max(1, chunk // size)
-            for start in range(rows.start, rows.stop, step):
-                targets = slice(start, min(start + step, rows.stop))
-                self.blocks.append(Block(targets, rows, count))
-        self.recompute = self.num_pairs > max_pairs
-        self.g = lifted.g[self.order]
-        self.group = lifted.group
+        self.group_sizes = [g.size * len(g.numbers) for g in groups.groups]
+        self.blocks: list[FullBlock] = []
+        self.block_sizes: list[int] = []
+        for number, same in enumerate(groups.groups):
+            count, left = len(same.numbers), same.size
+            # A set of too many pairs is alone in its group, and taken apart.
+            step = left if count > 1 else max(1, chunk // left)
+            while left > 0:
+                self.blocks.append(FullBlock(number, count))
+                self.block_sizes.append(count * min(step, left))
+                left -= step
+        num_pairs = sum(g.size**2 * len(g.numbers) for g in groups.groups)
+        self.recompute = num_pairs > max_pairs
+        self.g = lifted.g.index_select(0, self.order)
+        self.group = group
         self.coordinates: list[Tensor] | None = None
 
     def embed(self, g_i: Tensor, g_j: Tensor, num_sets: int) -> Tensor:
@@ -78,30 +87,47 @@ class FullPairs:
 
     def keep_coordinates(self) -> None:
         """Embeds the pairs once, for several layers, if they may be kept."""
-        if not self.recompute and self.coordinates is None:
-            self.coordinates = [
-                self.embed(self.g[block.targets], self.g[block.sources], block.num_sets)
-                for block in self.blocks
-            ]
+        if self.recompute or self.coordinates is not None:
+            return
+        targets, groups = self.g.split(self.block_sizes), self.g.split(self.group_sizes)
+        self.coordinates = [
+            self.embed(g, groups[block.group], block.num_sets)
+            for g, block in zip(targets, self.blocks, strict=True)
+        ]
 
-    def kept(self) -> list[Tensor] | list[None]:
-        """The coordinates of each block, or nothing."""
-        return self.coordinates or [None] * len(self.blocks)
+
+@dataclass(frozen=True)
+class EdgeBlock:
+    """All edges of a run of targets.
+
+    Attributes:
+        first: The first target.
+        targets: The layout of the edges by target, counted from the first.
+        sources: Their layout by source, of all elements.
+    """
+
+    first: int
+    targets: SetIndex
+    sources: SetIndex
 
 
 class EdgePairs:
     """Given pairs, by target.
 
+    A block has at least as many edges as there are elements, or its gradient, which
+    has a row for each of them, would cost more than the block does.
+
     Args:
         lifted: The elements.
         edge_index: Source and target elements, ``[2, E]``.
+        group: The group, which embeds pairs.
         max_pairs: As of :class:`FullPairs`.
         chunk: Likewise.
 
     Attributes:
-        source: The sources, sorted by target.
-        targets: The layout of the pairs by targets.
-        blocks: Runs of pairs; all targets, in order.
+        blocks: Runs of pairs.
+        block_sizes: The targets of each block; together, all elements, in order.
+        g: The elements.
         recompute: Whether there are more than ``max_pairs`` pairs.
         coordinates: The embedded pairs of each block, where they are kept.
     """
@@ -110,64 +136,55 @@ class EdgePairs:
         self,
         lifted: LiftedSet,
         edge_index: Tensor,
+        group: LieGroup,
         max_pairs: int = 2**16,
         chunk: int | None = None,
     ):
-        self.g, self.group = lifted.g, lifted.group
+        self.g, self.group = lifted.g, group
         source, target = edge_index
-        layout = SetIndex.build(target, dim_size=len(lifted.g))
-        self.targets, order = layout.sorted()
-        self.source = source if order is None else source[order]
-        self.num_pairs = source.numel()
-        self.blocks = self._blocks(chunk or _default_chunk(lifted.g))
-        self.recompute = self.num_pairs > max_pairs
+        count = len(lifted.g)
+        targets, order = SetIndex.build(target, dim_size=count).sorted()
+        sources = SetIndex.build(source, dim_size=count).index
+        if order is not None:
+            sources = sources[order]
+        chunk = chunk or max(_default_chunk(lifted.g), count)
+        self.blocks = _edge_blocks(targets, sources, chunk)
+        self.block_sizes = [block.targets.num_sets for block in self.blocks]
+        self.recompute = source.numel() > max_pairs
         self.coordinates: list[Tensor] | None = None
 
-    def _blocks(self, chunk: int) -> list[Block]:
-        count = self.targets.num_sets
-        if not is_readable(self.source):  # reading the boundaries would wait
-            return [Block(slice(0, count), slice(0, self.num_pairs))]
-        ptr, blocks, first = self.targets.ptr.tolist(), [], 0
-        while first < count:
-            last = max(bisect_right(ptr, ptr[first] + chunk) - 1, first + 1)
-            blocks.append(Block(slice(first, last), slice(ptr[first], ptr[last])))
-            first = last
-        return blocks
-
-    def layout(self, block: Block) -> SetIndex:
-        """The layout of a block's pairs by its own targets."""
-        first, last = block.targets.start, block.targets.stop
-        if len(self.blocks) == 1:
-            return self.targets
-        index = self.targets.index[block.sources] - first
-        ptr = self.targets.ptr[first : last + 1] - block.sources.start
-        return SetIndex(index, ptr, last - first, index.numel())
-
-    def ends(self, block: Block) -> tuple[SetIndex, SetIndex]:
-        """The targets and the sources of a block's pairs, as layouts of them."""
-        count, edges = self.targets.num_sets, block.sources
-        target, source = self.targets.index[edges], self.source[edges]
-        return (
-            SetIndex(target, None, count, target.numel(), is_sorted=True),
-            SetIndex(source, None, count, source.numel()),
-        )
-
-    def embed(self, g: Tensor, block: Block) -> Tensor:
+    def embed(self, g: Tensor, block: EdgeBlock) -> Tensor:
         """The coordinates ``[E, p]`` of a block's pairs, of elements ``[M, *]``."""
-        hear, heard = self.ends(block)
-        return self.group.pair(gather(g, hear), gather(g, heard))
+        own = g[block.first : block.first + block.targets.num_sets]
+        return self.group.pair(gather(own, block.targets), gather(g, block.sources))
 
     def keep_coordinates(self) -> None:
         """Embeds the pairs once, for several layers, if they may be kept."""
         if not self.recompute and self.coordinates is None:
             self.coordinates = [self.embed(self.g, block) for block in self.blocks]
 
-    def kept(self) -> list[Tensor] | list[None]:
-        """The coordinates of each block, or nothing."""
-        return self.coordinates or [None] * len(self.blocks)
-
 
 LiftedPairs = FullPairs | EdgePairs
+
+
+def _edge_blocks(targets: SetIndex, sources: Tensor, chunk: int) -> list[EdgeBlock]:
+    count = targets.num_sets
+    if not is_readable(sources):  # reading the boundaries would wait
+        return [EdgeBlock(0, targets, SetIndex(sources, None, count, len(sources)))]
+    ptr, blocks, first = targets.ptr.tolist(), [], 0
+    while first < count:
+        last = max(bisect_right(ptr, ptr[first] + chunk) - 1, first + 1)
+        start, end = ptr[first], ptr[last]
+        own = SetIndex(
+            targets.index[start:end] - first,
+            targets.ptr[first : last + 1] - start,
+            last - first,
+            end - start,
+        )
+        heard = SetIndex(sources[start:end], None, count, end - start)
+        blocks.append(EdgeBlock(first, own, heard))
+        first = last
+    return blocks
 
 
 def _default_chunk(like: Tensor) -> int:

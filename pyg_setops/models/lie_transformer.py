@@ -10,6 +10,7 @@ from torch.nn import LayerNorm, Linear, Sequential, SiLU
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.typing import Adj
 
+from ..aggr.lie import LieAggregation
 from ..conv.lie import LieSelfAttention
 from ..lie.group import LieGroup
 from ..lie.irreps import back_project, lift_irreps
@@ -71,8 +72,9 @@ class LieTransformer(torch.nn.Module):
             e3nn's ``Irreps`` or their string, such as ``'1x1o'`` for a velocity; in the
             plane, degrees above 0 have two components.
         irreps_out: Likewise of outputs.
-        pool: ``'mean'`` or ``'sum'`` over the points of a set, an aggregation (of
-            invariant outputs), or ``None`` for an output at every point.
+        pool: ``'mean'`` or ``'sum'`` over the points of a set, an aggregation (for
+            invariant outputs; a :class:`~pyg_setops.aggr.LieAggregation` with a group
+            sees where points are), or ``None`` for an output at every point.
         num_lifts: Lifts of each point (default: 1, or the whole finite stabiliser).
         frames: ``'node'``, or ``'set'`` for lifts with one orientation a set.
         resample: When lifts are sampled anew: ``'train'``, in training only, so that
@@ -227,6 +229,10 @@ class LieTransformer(torch.nn.Module):
             return reduce(out, lifted.nodes)
         if self.pool == "mean":
             return self.head(segment_mean(x, lifted.set_index))
+        if isinstance(self.pool, LieAggregation) and self.pool.group is not None:
+            sets = lifted.set_index
+            x = self.pool(x, sets.index, dim_size=sets.num_sets, lifted=lifted)
+            return self.head(x)
         x = lifted.mean(x)
         if self.pool == "sum":
             x = segment_sum(x, lifted.nodes)
