@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,16 +11,15 @@ from torch import Tensor
 from torch.nn import Linear, Sequential, SiLU
 from torch.nn.functional import one_hot
 from torch.utils.checkpoint import checkpoint
-from torch_geometric import EdgeIndex
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.inits import reset
 from torch_geometric.typing import Adj
-from torch_geometric.utils import is_sparse, to_edge_index
 
 from ..ragged import SetIndex, blocks, segment_sum
 from ..ragged.eager import is_eager
 from ..se3 import EdgeGeometry, HarmonicProduct, fading_softmax
 from ..se3.e3nn import import_o3, to_irreps
+from .adjacency import as_edges
 
 
 class SE3TransformerConv(MessagePassing):
@@ -43,8 +43,7 @@ class SE3TransformerConv(MessagePassing):
     paper, whose products are fully connected.
 
     The output moves with the input under every rotation, reflection and translation,
-    and is a smooth function of the positions: edges may coincide, come and go at the
-    cutoff, and forces have derivatives.
+    and is smooth in the positions: points may meet, or leave at the cutoff.
 
     Args:
         irreps_in: The irreps of the nodes, such as ``'16x0e + 8x1o'``, or a number of
@@ -176,19 +175,14 @@ class SE3TransformerConv(MessagePassing):
         Returns:
             Nodes ``[N, irreps_out.dim]``.
         """
-        edge_index = _as_tensor(edge_index)
+        edge_index = as_edges(edge_index)
         self._check_shapes(x, pos, edge_index, edge_attr)
-        if not torch.is_autocast_enabled(x.device.type):
-            return self._transform(x, pos, edge_index, edge_attr)
-        # e3nn's maps do not follow autocast, and rotations would be rounded.
-        dtype = self.lin_root.weight.dtype
-        edge_attr = None if edge_attr is None else edge_attr.to(dtype)
-        with torch.autocast(x.device.type, enabled=False):
-            return self._transform(x.to(dtype), pos.to(dtype), edge_index, edge_attr)
-
-    def _transform(
-        self, x: Tensor, pos: Tensor, edge_index: Tensor, edge_attr: Tensor | None
-    ) -> Tensor:
+        if torch.is_autocast_enabled(x.device.type):
+            # e3nn's maps do not follow autocast, and rotations would be rounded.
+            dtype = self.lin_root.weight.dtype
+            edge_attr = None if edge_attr is None else edge_attr.to(dtype)
+            with torch.autocast(x.device.type, enabled=False):
+                return self.forward(x.to(dtype), pos.to(dtype), edge_index, edge_attr)
         nodes = self.lin_source(x), self.lin_query(x), pos
         if edge_index.size(1) <= self.max_edges or not is_eager():
             sets = SetIndex.build(edge_index[1], dim_size=x.size(0))
@@ -196,6 +190,21 @@ class SE3TransformerConv(MessagePassing):
         else:
             heard = self._attend_in_parts(*nodes, edge_index, edge_attr)
         return self.lin_out(heard) + self.lin_root(x)
+
+    def attention(
+        self, x: Tensor, pos: Tensor, edge_index: Adj, edge_attr: Tensor | None = None
+    ) -> Tensor:
+        """The weights :math:`a` of all edges, ``[E, heads]``, to look at.
+
+        Those of a node's edges add up to less than 1. Arguments are those of
+        :meth:`forward`.
+        """
+        edge_index = as_edges(edge_index)
+        self._check_shapes(x, pos, edge_index, edge_attr)
+        source, target = edge_index
+        sets = SetIndex.build(target, dim_size=x.size(0))
+        sent, query = self.lin_source(x)[source], self.lin_query(x)[target]
+        return self._weigh(sent, query, pos[source] - pos[target], edge_attr, sets)[1]
 
     def _attend_in_parts(
         self,
@@ -212,19 +221,16 @@ class SE3TransformerConv(MessagePassing):
             edge_index = edge_index[:, order]
             edge_attr = None if edge_attr is None else edge_attr[order]
         parts = []
-        for block in blocks(sets, self.max_edges):
-            numbers, rows = block.numbers, block.rows
-            arguments = (
-                *(source, query[numbers], pos, pos[numbers], edge_index[0, rows]),
-                *(None if edge_attr is None else edge_attr[rows], block.sets),
+        for block in blocks(sets, self.max_edges, wait=True):
+            attend = partial(
+                self._attend,
+                *(source, query[block.numbers], pos, pos[block.numbers]),
+                edge_index[0, block.rows],
+                None if edge_attr is None else edge_attr[block.rows],
+                block.sets,
             )
             parts.append(
-                checkpoint(
-                    self._attend,
-                    *arguments,
-                    use_reentrant=False,
-                    preserve_rng_state=False,
-                )
+                checkpoint(attend, use_reentrant=False, preserve_rng_state=False)
             )
         return torch.cat(parts)
 
@@ -259,14 +265,28 @@ class SE3TransformerConv(MessagePassing):
         sets: SetIndex,
     ) -> Tensor:
         """What a neighbour sends: its values, by its share of the attention."""
-        harmonics, radial, envelope = self.geometry(pos_j - pos_i)
+        product, share, value_weight = self._weigh(
+            source_j, query_i, pos_j - pos_i, edge_attr, sets
+        )
+        return self.product.scale(product, share @ self.head.t() * value_weight)
+
+    def _weigh(
+        self,
+        source: Tensor,
+        query: Tensor,
+        vector: Tensor,
+        edge_attr: Tensor | None,
+        sets: SetIndex,
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Of every edge: the product, its share of the attention, and value weights."""
+        harmonics, radial, envelope = self.geometry(vector)
         if edge_attr is not None:
             radial = torch.cat([radial, edge_attr], dim=-1)
         key_weight, value_weight = self.radial(radial).chunk(2, dim=-1)
-        product = self.product(source_j, harmonics)
-        score = self.product.contract(query_i, product) * key_weight
+        product = self.product(source, harmonics)
+        score = self.product.contract(query, product) * key_weight
         share = fading_softmax(score @ self.head * self.scale, envelope, sets)
-        return self.product.scale(product, share @ self.head.t() * value_weight)
+        return product, share, value_weight
 
     def aggregate(self, inputs: Tensor, sets: SetIndex) -> Tensor:
         """Adds up what is heard."""
@@ -298,12 +318,3 @@ def _check_least(**limits: tuple[int, int]) -> None:
     for name, (value, least) in limits.items():
         if value < least:
             raise ValueError(f"'{name}' must be at least {least}, got {value}")
-
-
-def _as_tensor(edge_index: Adj) -> Tensor:
-    """Edges as ``[2, E]``, whatever form they come in."""
-    if is_sparse(edge_index):  # PyG passes adjacency matrices transposed
-        return to_edge_index(edge_index)[0].flip(0)
-    if isinstance(edge_index, EdgeIndex):
-        return edge_index.as_tensor()
-    return edge_index

@@ -25,18 +25,20 @@ class Block:
     sets: SetIndex
 
 
-def blocks(sets: SetIndex, max_rows: int) -> list[Block]:
+def blocks(sets: SetIndex, max_rows: int, wait: bool = False) -> list[Block]:
     """Cuts sorted sets into blocks of at most ``max_rows`` elements.
 
     An operator that iterates runs all its iterations on one block while its state is
     in cache, and keeps temporary memory bounded. A set larger than ``max_rows`` is a
     block of its own. On a device other than the CPU the whole batch is one block:
-    there are no such caches, and cutting would make the host wait.
+    there are no such caches, and cutting would make the host wait. Where memory
+    matters more, ``wait`` cuts there too.
 
     Raises:
         ValueError: If the elements of a set do not lie together, on CPU.
     """
-    if sets.index.device.type != "cpu" or torch.compiler.is_compiling():
+    on_device = sets.index.device.type != "cpu"
+    if (on_device and not wait) or torch.compiler.is_compiling():
         whole = Block(slice(0, sets.num_elements), slice(0, sets.num_sets), sets)
         return [whole]
     ptr = sets.ptr.tolist()

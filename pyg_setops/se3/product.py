@@ -109,11 +109,13 @@ class HarmonicProduct(torch.nn.Module):
         symbols = self.symbols.split(self._sizes)
         product = []
         for (source, degree), symbol in zip(self._meets, symbols, strict=True):
+            feature = features[source]
             y = harmonics[:, degree**2 : (degree + 1) ** 2]
-            matrix = (y @ symbol.view(y.size(1), -1)).unflatten(
-                1, (features[source].size(2), -1)
-            )
-            product.append(features[source] @ matrix)
+            matrix = y @ symbol.view(y.size(1), -1)
+            matrix = matrix.unflatten(1, (feature.size(2), -1))
+            single = feature.size(2) == 1
+            # Batched products of 1 x 1 matrices take a hundred times as long.
+            product.append(feature * matrix if single else feature @ matrix)
         return product
 
     def contract(self, query: Tensor, product: list[Tensor]) -> Tensor:

@@ -243,35 +243,53 @@ def test_a_graph_does_not_see_another():
     )
 
 
+def ring(conv, nodes):
+    """Nodes near one another, each with an edge from the 20 next."""
+    x, pos, _, _ = cloud(conv, nodes)
+    number = torch.arange(nodes)
+    source = torch.cat([(number + k) % nodes for k in range(1, 21)])
+    return x.requires_grad_(), pos, torch.stack([source, number.repeat(20)])
+
+
 def test_parts_equal_the_whole_and_keep_less():
     conv = make("8x0e + 4x1o", "8x0e + 4x1o")
-    kept = {}
-    for nodes in (40, 160):
-        for max_edges in (10**6, 100):
-            conv.max_edges = max_edges
-            x, pos, _, _ = cloud(conv, nodes)
-            x.requires_grad_()
-            number = torch.arange(nodes)
-            ring = torch.cat([(number + k) % nodes for k in range(1, 21)])
-            edge_index = torch.stack([ring, number.repeat(20)])
-            saved = {}
+    x, pos, edge_index = ring(conv, 120)
+    found = {}
+    for max_edges in (10**6, 100):
+        conv.max_edges = max_edges
+        saved = {}
 
-            def pack(tensor, saved=saved):
-                saved[tensor.untyped_storage().data_ptr()] = tensor
-                return tensor
+        def pack(tensor, saved=saved):
+            saved[tensor.untyped_storage().data_ptr()] = tensor
+            return tensor
 
-            with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-                out = conv(x, pos, edge_index)
-            with _LargestTensor() as largest:
-                gradient = torch.autograd.grad(out.sum(), x)
-            size = sum(t.untyped_storage().nbytes() for t in saved.values())
-            kept[nodes, max_edges] = size, largest.bytes, out.detach(), gradient[0]
-    for nodes in (40, 160):
-        whole, parts = kept[nodes, 10**6], kept[nodes, 100]
-        torch.testing.assert_close(parts[2:], whole[2:], rtol=0, atol=1e-12)
-        assert parts[0] < whole[0] / 8
-    # The temporary of a part does not grow with the edges.
-    assert kept[160, 100][1] <= max(kept[40, 100][1], 160 * 200 * 8)
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            out = conv(x, pos, edge_index)
+        with _LargestTensor() as largest:
+            gradient = torch.autograd.grad(out.sum(), x)
+        size = sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+        found[max_edges] = size, largest.bytes, out.detach(), gradient[0]
+    whole, parts = found.values()
+    torch.testing.assert_close(parts[2:], whole[2:], rtol=0, atol=1e-12)
+    assert parts[0] < whole[0] / 8
+    assert parts[1] < whole[1] / 4
+
+
+@pytest.mark.gpu
+def test_parts_equal_the_whole_on_a_device():
+    conv = make("8x0e + 4x1o", "8x0e + 4x1o").cuda()
+    x, pos, edge_index = (tensor.detach().cuda() for tensor in ring(conv, 2000))
+    x.requires_grad_()
+    found = {}
+    for max_edges in (10**6, 1000):
+        conv.max_edges = max_edges
+        torch.cuda.reset_peak_memory_stats()
+        out = conv(x, pos, edge_index)
+        gradient = torch.autograd.grad(out.sum(), x)[0]
+        found[max_edges] = torch.cuda.max_memory_allocated(), out, gradient
+    whole, parts = found.values()
+    torch.testing.assert_close(parts[1:], whole[1:])
+    assert parts[0] < whole[0] / 3
 
 
 @pytest.mark.parametrize("edges", [0, 1])
@@ -327,6 +345,22 @@ def test_lower_precision(dtype):
     assert out.dtype == dtype
     tolerance = 200 * torch.finfo(dtype).eps
     torch.testing.assert_close(out.double(), expected, rtol=0, atol=tolerance)
+
+
+def test_attention_is_what_neighbours_are_heard_by():
+    conv = make(edge_channels=1, irreps_out="2x0e + 2x1o")
+    x, pos, edge_index, edge_attr = cloud(conv)
+    share = conv.attention(x, pos, edge_index, edge_attr)
+    assert share.shape == (edge_index.size(1), 2)
+    total = torch.zeros(NODES, 2).double().index_add(0, edge_index[1], share)
+    assert ((total > 0) == (torch.arange(NODES) != 1)[:, None]).all()
+    assert (total < 1).all()
+    # Without one edge, all others of its target are heard more, by one factor.
+    target = edge_index[1, 0]
+    others = (edge_index[1] == target).nonzero()[1:, 0]
+    left = conv.attention(x, pos, edge_index[:, 1:], edge_attr[1:])[others - 1]
+    factor = left / share[others]
+    torch.testing.assert_close(factor, 1 / (1 - share[:1]).expand_as(factor))
 
 
 def test_copies_and_modes():
