@@ -2,8 +2,8 @@
 
     python examples/dynamics_ethanol.py
 
-1,000 conformations for training and 1,000 for testing, from molecular dynamics at
-500 K, with energies and forces by density functional theory (``datasets/ethanol``; not
+1,000 conformations for training and 1,000 for testing, from molecular dynamics,
+with energies and forces by density functional theory (``datasets/ethanol``; not
 MD17's numbers). Every network gives an energy; forces are minus its gradient, and the
 loss compares both, so that each step differentiates the network twice. LieTransformer,
 SE3Transformer, and a network of distances with the readouts SWARM, Equilibrium
@@ -49,7 +49,7 @@ MEAN = "mean energy, no force"
 class Config:
     """Energies and forces of ethanol."""
 
-    steps: int = 800
+    steps: int = 1000
     """Training steps of each model, a multiple of 100 (or less than 100)."""
     batch_size: int = 20
     """Conformations a step."""
@@ -57,7 +57,7 @@ class Config:
     """Conformations for training, of 1,000."""
     num_test: int = 1000
     """Conformations that all models are measured on, of 1,000."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     """The highest learning rate."""
     seed: int = 0
     """Seed of the weights."""

@@ -45,7 +45,9 @@ class EnergyAndForces(Module):
             data = copy(batch)
             data.z, data.batch = batch.z.clone(), batch.batch.clone()
             data.pos = batch.pos.clone().requires_grad_()
-            data.x = one_hot((data.z > 1).long() + (data.z > 6).long(), 3).float()
+            data.x = one_hot((data.z > 1).long() + (data.z > 6).long(), 3).to(
+                data.pos.dtype
+            )
             sets = SetIndex.build(data.batch, dim_size=batch.num_graphs)
             data.edge_index = torch.stack(pair_index(sets, loops=False))
             energy = self.network(data).squeeze(1)
@@ -99,8 +101,8 @@ def _swarm(readout: str) -> Aggregation:
 
 
 ENERGIES: dict[str, Callable[[], Module]] = {
-    "LieTransformer, T(3)": partial(_lie, partial(T, 3)),
-    "LieTransformer, SE(3)": partial(_lie, SE3),
+    "LieTransformer, T(3)": partial(_lie, partial(T, 3, embedding="radial")),
+    "LieTransformer, SE(3)": partial(_lie, partial(SE3, embedding="radial")),
     "SE3Transformer": partial(
         SE3Transformer,
         "0e",

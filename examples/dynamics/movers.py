@@ -55,13 +55,18 @@ class Messages(Module):
 class Lie(Module):
     """LieTransformer: the velocity goes in, the displacement comes out, as vectors."""
 
-    def __init__(self, make_group: Callable[[], LieGroup], layers: int = 3):
+    def __init__(
+        self,
+        make_group: Callable[..., LieGroup],
+        channels: int = 2 * CHANNELS,
+        layers: int = 3,
+    ):
         super().__init__()
         self.network = LieTransformer(
             2,
             0,
-            make_group(),
-            2 * CHANNELS,
+            make_group(embedding="radial"),
+            channels,
             layers,
             heads=4,
             kernel=AttentionKernel(),
@@ -151,7 +156,7 @@ class Hamiltonian(Module):
 MOVERS: dict[str, Callable[[], Module]] = {
     "LieTransformer, T(3)": partial(Lie, partial(T, 3)),
     "LieTransformer, SE(3)": partial(Lie, SE3),
-    "LieTransformer, T(3) with 12 turns": partial(Lie, Tetrahedral, 1),
+    "LieTransformer, T(3) with 12 turns": partial(Lie, Tetrahedral, CHANNELS, 1),
     "SE3Transformer": Irreps,
     "EGNN": Messages,
     "EGNN with SWARM": partial(

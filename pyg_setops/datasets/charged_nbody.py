@@ -60,8 +60,8 @@ class ChargedNBody(SimulatedSystems):
     Raises:
         ValueError: if an argument is wrong.
 
-    Cost: simulating 1,000 systems of 5, 20 and 100 particles takes about 2, 10 and
-    200 seconds on one core; reading them, much less.
+    Cost: simulating 1,000 systems of 5, 20 and 100 particles takes about 2, 20 and
+    400 seconds on one core; reading them, much less.
 
     Example:
         >>> import tempfile

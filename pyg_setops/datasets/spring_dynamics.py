@@ -123,7 +123,7 @@ class SpringDynamics(SimulatedSystems):
         numbers = start["first"][:, :1] + np.arange(self.num_frames)
         vel = momentum / mass[..., None]
         propagate = exact_motion if self.solution == "exact" else rk4_motion
-        pos_t, vel_t = _solve(
+        pos_t, vel_t = solve(
             mass, stiffness, start["pos"], vel, numbers, self.step, propagate
         )
         return {"pos_t": pos_t, "vel_t": vel_t, "mass": mass, "stiffness": stiffness}
@@ -138,7 +138,7 @@ class SpringDynamics(SimulatedSystems):
 Motion = Callable[[Array, Array, float], tuple[Array, Array, Array]]
 
 
-def _solve(
+def solve(
     mass: Array,
     stiffness: Array,
     pos: Array,

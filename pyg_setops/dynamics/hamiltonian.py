@@ -38,8 +38,8 @@ class HamiltonianNet(Module):
             or a function like :func:`~pyg_setops.dynamics.leapfrog`.
         substeps: How many steps the integrator takes between two states.
         recompute: Keep the states only, and take each step again on the way back: the
-            memory of a roll-out is then that of one step, and its training about a
-            third slower. The result can be differentiated once.
+            memory of a roll-out is then that of one step, and its training takes up
+            to half as long again. The result can be differentiated once.
 
     Shapes:
         - **input:** particles :math:`(N, C)`, positions and momenta :math:`(N, d)`

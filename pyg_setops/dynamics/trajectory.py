@@ -8,15 +8,12 @@ from torch import Tensor
 
 
 class Trajectory(NamedTuple):
-    """The states of particles at times of equal distance.
-
-    Attributes:
-        pos: Positions ``[N, T, d]``.
-        momentum: Momenta ``[N, T, d]``.
-    """
+    """The states of particles at times of equal distance, a tuple of two tensors."""
 
     pos: Tensor
+    """Positions ``[N, T, d]``."""
     momentum: Tensor
+    """Momenta ``[N, T, d]``."""
 
 
 def rollout_error(predicted: Trajectory, true: Trajectory) -> Tensor:

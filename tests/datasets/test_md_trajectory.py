@@ -34,7 +34,7 @@ def test_the_sample_has_units_and_two_disjoint_parts():
     flat = [part.pos.view(1000, 27) for part in (train, test)]
     assert torch.cdist(*flat).min() > 0.01
     assert train.force.view(1000, 9, 3).sum(1).abs().max() < 1e-5
-    # An O-H bond is about 0.97 Å long; 0.18 eV is what a molecule at 500 K varies by.
+    # An O-H bond is about 0.97 Å long; the card says how energies vary.
     bond = (train.pos.view(1000, 9, 3)[:, 2] - train.pos.view(1000, 9, 3)[:, 8]).norm(
         dim=1
     )

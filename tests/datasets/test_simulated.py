@@ -132,6 +132,21 @@ def test_moving_and_turning_a_system_keeps_its_energy(make):
     )
 
 
+def test_a_turned_start_gives_a_turned_trajectory(make):
+    dataset = make(num_systems=2, num_particles=4)
+    starts = [dataset.start(number) for number in range(2)]
+    start = {key: np.stack([each[key] for each in starts]) for key in starts[0]}
+    dim = start["pos"].shape[-1]
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(dim, dim)))[0]
+    turned = {
+        key: value @ turn if value.shape[-1] == dim and value.ndim == 3 else value
+        for key, value in start.items()
+    }
+    moved, there = dataset.simulate(start), dataset.simulate(turned)
+    for key in ("pos_t", "vel_t"):
+        np.testing.assert_allclose(there[key], moved[key] @ turn, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -273,7 +273,7 @@ def test_a_roll_out_teaches_the_potential(systems):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     assert losses[-1] < losses[0]
 
 
