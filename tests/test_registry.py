@@ -10,7 +10,8 @@ from torch_geometric.nn.resolver import aggregation_resolver
 
 from pyg_setops import registry
 from pyg_setops.aggr import SwarmAggregation
-from pyg_setops.registry import OPERATORS, operators, register, unregister
+from pyg_setops.operators import OPERATORS, operators
+from pyg_setops.registry import register, unregister
 
 README = Path(__file__).parents[1] / "README.md"
 SWARM = operators("sets to vectors")[0]
@@ -89,7 +90,7 @@ def test_unregister_leaves_what_another_put_there():
 @pytest.mark.parametrize("name", ["equilibrium", "set_transformer", "deep_sets", "sum"])
 def test_refuses_a_name_of_pyg_and_registers_nothing(monkeypatch, names, name):
     entries = (SWARM, replace(SWARM, name=name))
-    monkeypatch.setattr(registry, "OPERATORS", entries)
+    monkeypatch.setattr("pyg_setops.operators.OPERATORS", entries)
     with pytest.raises(ValueError, match=f"'{name}' cannot be registered: PyG"):
         register()
     assert dict(vars(aggr)) == names
@@ -97,7 +98,7 @@ def test_refuses_a_name_of_pyg_and_registers_nothing(monkeypatch, names, name):
 
 def test_a_longer_name_makes_ordinary_instances(monkeypatch):
     entry = replace(SWARM, name="implicit_swarm")
-    monkeypatch.setattr(registry, "OPERATORS", (entry,))
+    monkeypatch.setattr("pyg_setops.operators.OPERATORS", (entry,))
     assert register() == ("implicit_swarm",)
     aggregation = aggregation_resolver("implicit_swarm", in_channels=4)
     assert type(aggregation) is SwarmAggregation

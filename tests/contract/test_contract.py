@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyg_setops import testing
-from pyg_setops.registry import Operator, operators
+from pyg_setops.operators import Operator, operators
 from pyg_setops.testing import RaggedSets, random_sets
 
 CHANNELS = 3

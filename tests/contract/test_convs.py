@@ -7,7 +7,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.testing import get_random_edge_index
 
 from pyg_setops import testing
-from pyg_setops.registry import Operator, operators
+from pyg_setops.operators import Operator, operators
 from pyg_setops.testing import assert_lazy, random_sets
 
 CHANNELS, NODES = 3, 7

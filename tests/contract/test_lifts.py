@@ -6,8 +6,8 @@ from torch import Tensor
 
 from pyg_setops import testing
 from pyg_setops.lie import KNN
+from pyg_setops.operators import Operator, operators
 from pyg_setops.ragged import SetIndex
-from pyg_setops.registry import Operator, operators
 from pyg_setops.testing import random_sets
 
 CHANNELS = 3

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from pyg_setops import testing
 from pyg_setops.aggr import SetAggregation
+from pyg_setops.operators import Operator, operators
 from pyg_setops.ragged import SetIndex, pair_index
-from pyg_setops.registry import Operator, operators
 from pyg_setops.testing import random_sets
 
 CHANNELS = 3

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from pyg_setops import testing
-from pyg_setops.registry import Operator, operators
+from pyg_setops.operators import Operator, operators
 from pyg_setops.testing import random_sets
 
 CHANNELS = 3

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 
 from pyg_setops import SlotAttention, testing
-from pyg_setops.registry import Operator, operators
+from pyg_setops.operators import Operator, operators
 from pyg_setops.testing import random_sets
 
 CHANNELS = 3

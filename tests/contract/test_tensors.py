@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pyg_setops import testing
-from pyg_setops.registry import Operator, operators
+from pyg_setops.operators import Operator, operators
 from pyg_setops.testing import random_sets
 
 CHANNELS = 3

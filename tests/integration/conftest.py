@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 
-from pyg_setops.registry import Operator, operators
+from pyg_setops.operators import Operator, operators
 
 CHANNELS, NODES, EDGES = 4, 9, 24
 
