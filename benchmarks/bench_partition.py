@@ -61,7 +61,7 @@ class Batch:
     def index_bytes(self) -> int:
         """What the layout holds: it is shared by layers, and kept for backward."""
         maps = [*self.tensors._maps.values(), *self.tensors._rows.values()]
-        maps += self.tensors._patterns.values()
+        maps += [*self.tensors._patterns.values(), *self.tensors._many.values()]
         tensors = [each._index for each in maps if each._index is not None]
         tensors += [axis for axes in self.tensors._axes.values() for axis in axes]
         return sum({t.data_ptr(): t.nbytes for t in tensors}.values())
