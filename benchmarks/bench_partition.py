@@ -359,6 +359,7 @@ def _growth(quick: bool) -> Table:
 
 def _draw(measured: dict[tuple[int, int], dict[int, float]]) -> None:
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     highest = sorted({max(orders) for orders in measured})
     figure, panels = plt.subplots(
@@ -375,6 +376,7 @@ def _draw(measured: dict[tuple[int, int], dict[int, float]]) -> None:
         stated = [top * (size / sizes[-1]) ** power for size in sizes]
         axes.plot(sizes, stated, "--", color="black", lw=1, label=f"$n^{power}$")
         axes.set(xscale="log", yscale="log", xlabel="n", title=f"up to order {power}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_ylim(bottom=0.05)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
