@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ..lazy import LazyChannels
 from ..ragged import TensorIndex, gather
 from .diagrams import diagrams, halves
-from .plan import Bundle, Level, make_plan
+from .plan import Level, make_plan
 from .set_partitions import Partition
 from .transfer import lift, lift_from_sets, pool, pool_to_sets
 
@@ -88,8 +88,7 @@ class EquivariantLinear(LazyChannels):
             raise ValueError(f"'typical_size' must be positive, got {typical_size}")
         self.order_in, self.order_out = order_in, order_out
         self.out_channels, self.aggr = out_channels, aggr
-        self.size_exponent = size_exponent
-        self.typical_size = typical_size
+        self.size_exponent, self.typical_size = size_exponent, typical_size
         self.plan = make_plan(order_in, order_out)
         self.bias = None
         if bias:
@@ -183,10 +182,12 @@ class EquivariantLinear(LazyChannels):
 
     def _map(self, x: Tensor, tensors: TensorIndex) -> Tensor:
         """Pool, mix order by order, lift."""
-        pooled = pool(x, tensors, self.plan.pooling)
-        mixed: dict[Bundle, Tensor] = {}
-        for level in self.plan.levels:
-            sides = [pooled[bundle] for bundle in level.pooled]
+        levels = self.plan.levels
+        sources = [bundle for level in levels for bundle in level.pooled]
+        pooled = iter(pool(x, tensors, self.plan.pooling, sources))
+        mixed: list[Tensor] = []
+        for level in levels:
+            sides = [next(pooled) for _ in level.pooled]
             together = sides[0] if len(sides) == 1 else torch.cat(sides, dim=1)
             parts = self._mix(self._scale(together, tensors, level), level)
             parts = [
@@ -196,10 +197,9 @@ class EquivariantLinear(LazyChannels):
             for part in parts[1:]:
                 parts[0] = part.add_(parts[0])
             widths = [count * self.out_channels for _, count in level.lifted]
-            targets = parts[0].split(widths, dim=1)
-            bundles = [bundle for bundle, _ in level.lifted]
-            mixed.update(zip(bundles, targets, strict=True))
-        return lift(mixed, tensors, self.plan.lifting)
+            mixed += parts[0].split(widths, dim=1)
+        targets = [bundle for level in levels for bundle, _ in level.lifted]
+        return lift(mixed, tensors, self.plan.lifting, targets)
 
     def _through_sets(self, x: Tensor, tensors: TensorIndex) -> Tensor:
         """The same where one of the orders is 0, so that only sums of sets pass."""

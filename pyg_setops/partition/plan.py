@@ -97,7 +97,8 @@ class Plan:
     Attributes:
         pooling: How to pool the input.
         levels: What to mix, by order.
-        lifting: How to lift, as steps that are taken backwards and transposed.
+        lifting: How to pool a tensor of the output's order, which transposed is how to
+            lift to one.
     """
 
     pooling: tuple[Step, ...]
@@ -143,7 +144,7 @@ def make_plan(order_in: int, order_out: int) -> Plan:
     return Plan(
         pooling_plan(order_in, max_order),
         tuple(levels),
-        tuple(reversed(pooling_plan(order_out, max_order))),
+        pooling_plan(order_out, max_order),
     )
 
 

@@ -3,26 +3,100 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..ragged import TensorIndex, gather, segment_sum
+from ..ragged.eager import is_eager
 from .plan import Bundle, Level, Step
+
+Bundles = Sequence[Bundle]
 
 
 def pool(
-    x: Tensor, tensors: TensorIndex, steps: Sequence[Step]
-) -> dict[Bundle, Tensor]:
-    """All pooled tensors, and those on the way to them, as plain sums.
+    x: Tensor, tensors: TensorIndex, steps: Sequence[Step], wanted: Bundles
+) -> list[Tensor]:
+    """Pooled tensors, as plain sums, those of a bundle side by side.
 
     Args:
         x: A tensor over each set, ``[num_rows(k), C]``.
         tensors: The layout.
-        steps: :attr:`Plan.pooling`.
-
-    Returns:
-        Bundles, the tensors of each side by side.
+        steps: What :func:`~pyg_setops.partition.plan.pooling_plan` says.
+        wanted: Which bundles.
     """
+    if not is_eager():
+        pooled = _pool(x, tensors, steps)
+        return [pooled[bundle] for bundle in wanted]
+    # The input itself may be among them, which no function should return.
+    order = len(steps[0].diagonals[0])
+    others = [bundle for bundle in wanted if bundle.order < order]
+    sums = iter(_Pool.apply(x, tensors, steps, others))
+    return [next(sums) if bundle.order < order else x for bundle in wanted]
+
+
+def lift(
+    values: Sequence[Tensor],
+    tensors: TensorIndex,
+    steps: Sequence[Step],
+    given: Bundles,
+) -> Tensor:
+    """The transpose: lower tensors, broadcast and placed on diagonals, added up.
+
+    Args:
+        values: The tensors of each bundle side by side.
+        tensors: The layout.
+        steps: As for :func:`pool`, of the order of the result.
+        given: The bundles, of all orders from 0 on.
+    """
+    if not is_eager():
+        return _lift(dict(zip(given, values, strict=True)), tensors, steps)
+    return _Lift.apply(tensors, steps, given, *values)
+
+
+class _Pool(torch.autograd.Function):
+    """Pooling, whose derivative is lifting, so that nothing in between is recorded."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        tensors: TensorIndex,
+        steps: Sequence[Step],
+        wanted: Bundles,
+    ) -> tuple[Tensor, ...]:
+        ctx.given = tensors, steps, wanted
+        pooled = _pool(x, tensors, steps)
+        return tuple(pooled[bundle] for bundle in wanted)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        return lift(grads, *ctx.given), None, None, None
+
+
+class _Lift(torch.autograd.Function):
+    """Lifting, whose derivative is pooling."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        tensors: TensorIndex,
+        steps: Sequence[Step],
+        given: Bundles,
+        *values: Tensor,
+    ) -> Tensor:
+        ctx.given = tensors, steps, given
+        return _lift(dict(zip(given, values, strict=True)), tensors, steps)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, None, *pool(grads[0], *ctx.given)
+
+
+def _pool(
+    x: Tensor, tensors: TensorIndex, steps: Sequence[Step]
+) -> dict[Bundle, Tensor]:
     pooled: dict[Bundle, Tensor] = {}
     for step in steps:
         if step.source is None:
@@ -35,25 +109,19 @@ def pool(
     return pooled
 
 
-def lift(
+def _lift(
     mixed: dict[Bundle, Tensor], tensors: TensorIndex, steps: Sequence[Step]
 ) -> Tensor:
-    """The sum of lower tensors, broadcast and placed on diagonals: :func:`pool` back.
-
-    Args:
-        mixed: All targets, the tensors of each bundle side by side; emptied.
-        tensors: The layout.
-        steps: :attr:`Plan.lifting`.
-    """
     total: Tensor | None = None
-    for step in steps:
+    # All axes apart come last in the plan, so first here.
+    for step in reversed(steps):
         value, rank = mixed.pop(step.result), step.result.order
         if step.source is not None:
             spread = tensors.gather(value, step.axes, step.source.order)
             held = mixed.get(step.source)
             # In place: what was just gathered is in nobody else's hands.
             mixed[step.source] = spread if held is None else spread.add_(held)
-        elif total is None:  # all axes apart, which are first here: no diagonal
+        elif total is None:
             total = value
         else:
             total = tensors.add_diagonals_(total, value, step.diagonals, rank)

@@ -13,7 +13,9 @@ from ..set_index import SetIndex
 
 def sum(x: Tensor, sets: SetIndex) -> Tensor:
     """Adds rows of the same set."""
-    return _Sum.apply(x, sets) if is_eager() else _add(x, sets)
+    if is_eager() and torch.is_grad_enabled():
+        return _Sum.apply(x, sets)
+    return _add(x, sets)
 
 
 class _Sum(torch.autograd.Function):
