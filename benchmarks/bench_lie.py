@@ -225,8 +225,8 @@ def _neighbours(quick: bool) -> Table:
     header = ["points", "edges", "search", "both passes", "per point", "relative"]
     note = (
         f"One set, `KNN({NEAREST})`, T(3), width 64, 4 heads: what a point costs must "
-        "not grow with their number. Processor time, the best of a few rounds; `search` "
-        "is SciPy's tree. From 65,536 pairs on, blocks are recomputed, which takes longer "
-        "and keeps less."
+        "not grow with their number. Processor time, the best of a few rounds; "
+        "`search` is SciPy's tree. From 65,536 pairs on, blocks are recomputed, which "
+        "takes longer and keeps less."
     )
     return Table("Nearest neighbours", [*header, "bytes kept per point"], rows, note)
