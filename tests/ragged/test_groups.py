@@ -56,14 +56,3 @@ def test_a_key_keeps_sets_apart_and_comes_first():
     assert layout.numbers.tolist() == [1, 3, 5, 6, 0]
     index = INDEX[layout.order]
     assert index.unique_consecutive().tolist() == [1, 3, 5, 6, 0]
-
-
-def test_groups_hold_so_many_pairs():
-    sets = SetIndex.build(ptr=torch.tensor([0, 3, 6, 9, 19, 29]))
-    groups = size_groups(sets, sets.num_elements, max_pairs=20).groups
-    assert [(group.size, group.numbers.tolist()) for group in groups] == [
-        (3, [0, 1]),
-        (3, [2]),
-        (10, [3]),
-        (10, [4]),
-    ]
