@@ -88,7 +88,7 @@ class Lifted:
 
 def run(quick: bool = False) -> list[Table]:
     """Times layers, counts bytes, and counts what a point costs among many."""
-    return [_layers(2 if quick else 7), _neighbours(quick)]
+    return [_layers(2 if quick else 5), _neighbours(quick)]
 
 
 def _layers(rounds: int) -> Table:

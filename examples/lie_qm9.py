@@ -21,20 +21,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import torch
 import tyro
 from experiment import (
     Fitted,
     Report,
     Task,
-    draw_curves,
     fit,
     open_folder,
     save_figure,
 )
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from motions import Tested, draw_motions, make_batches, measure
 from torch import Tensor
 from torch.nn import Module
 from torch.utils.data import DataLoader as Batches
@@ -42,13 +39,13 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from pyg_setops.datasets import QM9
-from pyg_setops.lie import SE3, LieGroup, Octahedral, T
+from pyg_setops.lie import SE3, LieGroup, Octahedral, RadialEmbedding, T
 from pyg_setops.models import LieTransformer
 from pyg_setops.transforms import RandomMotion
 
 ELEMENTS = torch.tensor([1, 6, 7, 8, 9])
 BATCH = 64
-ANGLES = tuple(range(0, 181, 30))
+LEARNING_RATE = 3e-3
 
 
 @dataclass(frozen=True)
@@ -57,13 +54,13 @@ class Config:
 
     target: str = "homo"
     """A target of QM9."""
-    epochs: int = 6
+    epochs: int = 10
     """Passes over the 7,643 training molecules."""
     seed: int = 0
     """Of the weights and the order of the batches."""
-    tested: int = 200
+    tested: int = 300
     """Test molecules, of 1,000: the 24 octahedral lifts take most of the time."""
-    turned: int = 20
+    turned: int = 30
     """Test molecules that are turned by every angle."""
     threads: int = 1
     """CPU threads."""
@@ -90,11 +87,13 @@ class Entry:
     test_lifts: tuple[int, ...] = (1,)
 
 
+# Beside the paper's coordinates: those alone take far more than this budget.
+WAVES = RadialEmbedding(cutoff=6.0, num_radial=16)
 ENTRIES = {
-    "T(3)": Entry(T(3)),
-    "T(3) + augmentation": Entry(T(3), augment=True),
-    "SE(3)": Entry(SE3(), test_lifts=(1, 8)),
-    "octahedral": Entry(Octahedral(), test_lifts=(1, 24)),
+    "T(3)": Entry(T(3, embedding=WAVES)),
+    "T(3) + augmentation": Entry(T(3, embedding=WAVES), augment=True),
+    "SE(3)": Entry(SE3(embedding=WAVES), test_lifts=(1, 8)),
+    "octahedral": Entry(Octahedral(embedding=WAVES), test_lifts=(1, 24)),
 }
 
 
@@ -155,7 +154,7 @@ def make_task(config: Config, entry: Entry, data: Molecules) -> Task:
     def train(epoch: int) -> Batches:
         generator = torch.Generator().manual_seed(1000 * config.seed + epoch)
         order = torch.randperm(len(data.train), generator=generator).tolist()
-        batches = make_batches([data.train[number] for number in order])
+        batches = make_batches([data.train[number] for number in order], BATCH)
         if entry.augment:
             move = RandomMotion(0.5, generator=generator)
             batches = [move(batch) for batch in batches]
@@ -175,14 +174,6 @@ def schedule(spent: float) -> float:
     return min(1.0, 20 * spent) * (1 + math.cos(math.pi * spent)) / 2
 
 
-def make_batches(molecules: Sequence[Data], size: int = BATCH) -> list[Batch]:
-    """Batches, in order."""
-    return [
-        Batch.from_data_list(list(molecules[start : start + size]))
-        for start in range(0, len(molecules), size)
-    ]
-
-
 @torch.no_grad()
 def predict(network: Module, batches: Sequence[Batch], data: Molecules) -> Tensor:
     """What a network says of molecules, in the unit of the target."""
@@ -190,72 +181,11 @@ def predict(network: Module, batches: Sequence[Batch], data: Molecules) -> Tenso
     return values * data.deviation + data.median
 
 
-def moved(batches: Sequence[Batch], seed: int = 0) -> list[Batch]:
-    """The same molecules, each moved by a motion of its own."""
-    move = RandomMotion(0.5, generator=torch.Generator().manual_seed(seed))
-    return [move(batch.clone()) for batch in batches]
-
-
-def turned(batches: Sequence[Batch], angle: float) -> list[Batch]:
-    """The same molecules, each turned by an angle (in °) about an axis of its own."""
-    generator = torch.Generator().manual_seed(0)
-    group, out = SE3(), []
-    for batch in batches:
-        axis = torch.randn(batch.num_graphs, 3, generator=generator)
-        axis = axis / axis.norm(dim=1, keepdim=True) * math.radians(angle)
-        motion = group.exp(torch.cat([axis, torch.zeros_like(axis)], dim=1))
-        batch = batch.clone()
-        batch.pos = group.act(motion[batch.batch], batch.pos)
-        out.append(batch)
-    return out
-
-
-@dataclass(frozen=True)
-class Tested:
-    """What a network does to the test molecules, in the unit of the target.
-
-    Attributes:
-        mae: The mean absolute error of its predictions.
-        moved_mae: That of predictions for the molecules moved at random.
-        change: How much predictions change by it, on average.
-        by_angle: The same for some molecules turned by each angle.
-    """
-
-    mae: float
-    moved_mae: float
-    change: float
-    by_angle: list[float]
-
-
-def test(network: MoleculeNetwork, lifts: int, data: Molecules, turns: int) -> Tested:
-    """Measures a network with so many lifts of each atom."""
-    network = copy.deepcopy(network)
-    network.model.num_lifts = lifts
-    size = max(1, BATCH // lifts**2)
-    batches = make_batches(data.test, size)
-    truth = torch.cat([batch.y for batch in batches])
-    at_rest = predict(network, batches, data)
-    after = predict(network, moved(batches), data)
-    few = make_batches(data.test[:turns], size)
-    angles = [predict(network, turned(few, angle), data) for angle in ANGLES]
-    return Tested(
-        mean_error(at_rest, truth),
-        mean_error(after, truth),
-        mean_error(after, at_rest),
-        [mean_error(each, angles[0]) for each in angles],
-    )
-
-
-def mean_error(one: Tensor, other: Tensor) -> float:
-    """The mean absolute difference."""
-    return float((one - other).abs().mean())
-
-
 def make_report(
     config: Config,
     data: Molecules,
     fits: dict[str, Fitted],
-    tests: dict[tuple[str, int], Tested],
+    tests: dict[str, Tested],
 ) -> Report:
     """A row for each network and number of lifts."""
     rows = [
@@ -263,13 +193,14 @@ def make_report(
             name,
             str(ENTRIES[name].num_lifts),
             str(lifts),
-            f"{tested.mae:.3f}",
+            f"{(tested := tests[label(name, lifts)]).mae:.3f}",
             f"{tested.moved_mae:.3f}",
             f"{tested.change:.4f}",
             f"{fits[name].num_parameters:,}",
             f"{fits[name].seconds:.0f}",
         ]
-        for (name, lifts), tested in tests.items()
+        for name, entry in ENTRIES.items()
+        for lifts in entry.test_lifts
     ]
     constant = torch.cat([m.y for m in data.test]).sub(data.median).abs().mean()
     return Report(
@@ -291,68 +222,38 @@ def make_report(
         rows,
         [
             f"Width 64, 3 blocks, 4 heads; {config.epochs} epochs over "
-            f"{len(data.train):,} molecules in batches of {BATCH}, Adam at 1e-3 under "
-            f"a cosine, gradients clipped at 1, seed {config.seed}; tested on "
-            f"{len(data.test):,} of 1,000 molecules with the last weights. The best "
-            f"constant has an MAE of {constant:.3f} {data.unit}.",
+            f"{len(data.train):,} molecules in batches of {BATCH}, Adam at "
+            f"{LEARNING_RATE:g} under a cosine, gradients clipped at 1, seed "
+            f"{config.seed}; tested on {len(data.test):,} of 1,000 molecules with the "
+            "last weights. The best constant has an MAE of "
+            f"{constant:.3f} {data.unit}.",
+            "Pairs are embedded as the entries of rotation and translation and as 16 "
+            "waves of the distance, for all groups.",
             "Moved: every molecule by a rotation and a translation of its own. Change: "
             "the mean absolute difference of the predictions before and after.",
             "Lifts in training are drawn anew at every step; those in the tests are "
             "always the same. The octahedral lift takes one rotation an atom in "
             "training, and 1 or all 24 in the test.",
-            "The published numbers are of 500 epochs over 100,000 molecules with "
-            "networks up to 24 times as wide: they cannot be compared with these.",
+            "Published, for 100,000 training molecules and far larger networks: 0.047, "
+            "0.033 and 0.033 eV (HOMO) for T(3), T(3) with augmentation and SE(3).",
             "Seconds of training on a shared machine: an order of magnitude.",
         ],
     )
 
 
-def draw(
-    data: Molecules, fits: dict[str, Fitted], tests: dict[tuple[str, int], Tested]
-) -> Figure:
-    """Learning curves, errors before and after a motion, and changes by angle."""
-    figure, (left, middle, right) = plt.subplots(
-        1, 3, figsize=(16, 4.6), layout="constrained"
+def measure_entry(network: Module, lifts: int, data: Molecules, turns: int) -> Tested:
+    """Measures a network with so many lifts of each atom."""
+    network = copy.deepcopy(network)
+    network.model.num_lifts = lifts
+    batches, few = (
+        make_batches(molecules, max(1, BATCH // lifts**2))
+        for molecules in (data.test, data.test[:turns])
     )
-    draw_curves(left, fits, "mae", {}, "upper right")
-    left.set(title=f"validation MAE [{data.unit}]", yscale="log")
-    _bars(middle, data, tests)
-    _angles(right, data, tests)
-    return figure
+    return measure(lambda molecules: predict(network, molecules, data), batches, few)
 
 
-def _bars(axes: Axes, data: Molecules, tests: dict[tuple[str, int], Tested]) -> None:
-    for shift, (label, values) in enumerate(
-        {
-            "as given": [tested.mae for tested in tests.values()],
-            "moved at random": [tested.moved_mae for tested in tests.values()],
-        }.items()
-    ):
-        places = [number + 0.4 * shift for number in range(len(values))]
-        axes.barh(places, values, 0.4, label=label)
-    labels = [_label(*key) for key in tests]
-    axes.set_yticks([number + 0.2 for number in range(len(labels))], labels)
-    axes.invert_yaxis()
-    axes.set(title=f"test MAE [{data.unit}]")
-    axes.legend()
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _angles(axes: Axes, data: Molecules, tests: dict[tuple[str, int], Tested]) -> None:
-    for key, tested in tests.items():
-        axes.plot(ANGLES[1:], tested.by_angle[1:], "o-", ms=4, label=_label(*key))
-    axes.set(
-        title=f"mean change of a prediction by a rotation [{data.unit}]",
-        xlabel="angle, about random axes [°]",
-        yscale="log",
-        xticks=range(0, 181, 45),
-    )
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8)
-
-
-def _label(name: str, lifts: int) -> str:
+def label(name: str, lifts: int) -> str:
+    """What a network with so many lifts is called."""
     return name if lifts == 1 else f"{name}, {lifts} lifts"
 
 
@@ -370,19 +271,22 @@ def main(config: Config) -> None:
         name: fit(
             maker(entry),
             make_task(config, entry, data),
-            1e-3,
+            LEARNING_RATE,
             folder / name,
             config.seed,
         )
         for name, entry in ENTRIES.items()
     }
     tests = {
-        (name, lifts): test(fits[name].network, lifts, data, config.turned)
+        label(name, lifts): measure_entry(
+            fits[name].network, lifts, data, config.turned
+        )
         for name, entry in ENTRIES.items()
         for lifts in entry.test_lifts
     }
     make_report(config, data, fits, tests).write(folder)
-    save_figure(draw(data, fits, tests), folder / f"{config.output.name}.png")
+    figure = draw_motions(fits, tests, data.unit)
+    save_figure(figure, folder / f"{config.output.name}.png")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ before it is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +20,11 @@ from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.resolver import normalize_string
 
 Maps = Literal[
-    "sets to vectors", "sets to sets", "graphs to graphs", "points to points"
+    "sets to vectors",
+    "sets to sets",
+    "graphs to graphs",
+    "lifts to lifts",
+    "points to points",
 ]
 
 TABLE_BEGIN, TABLE_END = "<!-- operators:begin -->", "<!-- operators:end -->"
@@ -36,13 +40,15 @@ class Operator:
             ``'implicit_equilibrium'``.
         path: Where the class is imported from.
         maps: What it maps: ``'sets to vectors'`` (an aggregation), ``'sets to sets'``,
-            ``'graphs to graphs'`` (a convolution) or ``'points to points'`` (a
-            convolution in space, ``conv(x, pos, edge_index)``).
+            ``'graphs to graphs'`` (a convolution), ``'lifts to lifts'`` (points in
+            space, lifted to a group) or ``'points to points'`` (a convolution in space,
+            ``conv(x, pos, edge_index)``).
         summary: What it does, in a line.
         paper: The title of its paper.
         link: The paper's address.
         cost: Time, in elements :math:`N`, channels and iterations.
-        small: Keyword arguments of an instance that is small enough to test.
+        small: Keyword arguments of an instance that is small enough to test, or what
+            makes them where that takes an import.
     """
 
     name: str
@@ -52,7 +58,7 @@ class Operator:
     paper: str
     link: str
     cost: str
-    small: Mapping[str, Any]
+    small: Mapping[str, Any] | Callable[[], Mapping[str, Any]]
 
     @property
     def cls(self) -> type[Module]:
@@ -68,7 +74,8 @@ class Operator:
 
     def example(self, in_channels: int = -1, **changes: Any) -> Any:
         """A small instance, with some of its arguments changed."""
-        return self.cls(in_channels, **{**self.small, **changes})
+        small = self.small() if callable(self.small) else self.small
+        return self.cls(in_channels, **{**small, **changes})
 
 
 _SWARM = "Learning Set-equivariant Functions with SWARM Mappings"
@@ -78,6 +85,13 @@ _SMALL_SWARM = MappingProxyType(
 )
 _LIE = "LieTransformer: Equivariant Self-Attention for Lie Groups"
 _LIE_LINK = "https://arxiv.org/abs/2012.10885"
+
+
+def _small_lie() -> Mapping[str, Any]:
+    from .lie import SE3
+
+    return {"out_channels": 4, "group": SE3(), "heads": 2}
+
 
 OPERATORS: tuple[Operator, ...] = (
     Operator(
@@ -119,6 +133,16 @@ OPERATORS: tuple[Operator, ...] = (
         link="https://arxiv.org/abs/2202.12795",
         cost="O(T N H + N C H)",
         small=MappingProxyType({"out_channels": 3}),
+    ),
+    Operator(
+        name="lie_self_attention",
+        path="pyg_setops.conv.LieSelfAttention",
+        maps="lifts to lifts",
+        summary="attention between points by what no motion of a group can change",
+        paper=_LIE,
+        link=_LIE_LINK,
+        cost="O(N H² + P H)",
+        small=_small_lie,
     ),
     Operator(
         name="lie",

@@ -60,6 +60,7 @@ class LieSelfAttention(LazyChannels, MessagePassing):
         a location network of width :math:`w`.
 
     Example:
+        >>> import torch
         >>> from pyg_setops.lie import SE3
         >>> conv = LieSelfAttention(8, 16, SE3(), heads=4)
         >>> lifted = SE3().lift(torch.randn(5, 3), k=2)
@@ -128,7 +129,7 @@ class LieSelfAttention(LazyChannels, MessagePassing):
         Args:
             x: Features of the lifted elements, ``[M, in_channels]``.
             lifted: The lift of the points, by :meth:`~pyg_setops.lie.LieGroup.lift`.
-            edge_index: Who hears whom among the lifted elements, ``[2, M]`` from source
+            edge_index: Who hears whom among the lifted elements, ``[2, E]`` from source
                 to target or a transposed sparse matrix, instead of ``neighbors``.
             pairs: What :meth:`pairs` returned, to share it between layers.
 
@@ -162,10 +163,10 @@ class LieSelfAttention(LazyChannels, MessagePassing):
         if edge_index is None and isinstance(self.neighbors, Neighbors):
             edge_index = self.neighbors(lifted)
         if edge_index is None:
-            return FullPairs(lifted, self.max_pairs)
+            return FullPairs(lifted, self.group, self.max_pairs)
         if is_sparse(edge_index):  # PyG passes adjacency matrices transposed
             edge_index = to_edge_index(edge_index)[0].flip(0)
-        return EdgePairs(lifted, edge_index, self.max_pairs)
+        return EdgePairs(lifted, edge_index, self.group, self.max_pairs)
 
     def __repr__(self) -> str:
         return (

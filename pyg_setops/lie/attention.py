@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from ..ragged import SetIndex, gather, segment_softmax, segment_sum
@@ -49,14 +50,15 @@ def _attend_full(
     heard = _split(_map(arrange, source), pairs.group_sizes)
     values = arrange(value).split(pairs.group_sizes, dim=-1)
     g_i, g_j = pairs.g.split(pairs.block_sizes), pairs.g.split(pairs.group_sizes)
-    run, parts = _runner(pairs.recompute), []
+    run, parts = _runner(scores, pairs.recompute), []
     for number, block in enumerate(pairs.blocks):
         side, group = hear[number], block.group
         pair = None if pairs.coordinates is None else pairs.coordinates[number]
         parts.append(
             run(
                 _full_block,
-                *(scores, pairs, block.num_sets, side, heard[group], values[group]),
+                *(scores, pairs, block.num_sets),
+                *(side, heard[group], values[group]),
                 *(g_i[number], g_j[group], pair),
             )
         )
@@ -65,6 +67,7 @@ def _attend_full(
 
 
 def _full_block(
+    evaluate: Callable[..., Tensor],
     scores: PairScores,
     pairs: FullPairs,
     num_sets: int,
@@ -85,17 +88,16 @@ def _full_block(
         pair = None
     elif pair is None:
         pair = pairs.embed(g_i, g_j, num_sets)
-    content = None
-    if target.content is not None and source.content is not None:
+    content, query, key = None, target.content, source.content
+    if query is not None and key is not None:
         if scores.kernel.content == "dot":
-            content = target.content.permute(0, 2, 3, 1) @ source.content.transpose(
-                1, 2
-            )
+            content = query.permute(0, 2, 3, 1) @ key.transpose(1, 2)
         else:
-            content = _outer_sum(target.content, source.content).squeeze(1)
+            content = _outer_sum(query, key).squeeze(1)
     location = _outer_sum(target.location, source.location)
     joint = _outer_sum(target.joint, source.joint)
-    weight = _normalize(scores(content, location, joint, pair), scores.kernel.normalize)
+    score = evaluate(content, location, joint, pair)
+    weight = _normalize(score, scores.kernel.normalize)
     return (value.transpose(1, 2) @ weight.mT).transpose(1, 2).flatten(2)
 
 
@@ -104,7 +106,7 @@ def _attend_edges(
 ) -> Tensor:
     """The edges of some targets at a time, elements on the first dimension."""
     hear = _split(target, pairs.block_sizes, dim=0)
-    run, parts = _runner(pairs.recompute), []
+    run, parts = _runner(scores, pairs.recompute), []
     for number, block in enumerate(pairs.blocks):
         pair = None if pairs.coordinates is None else pairs.coordinates[number]
         parts.append(
@@ -117,6 +119,7 @@ def _attend_edges(
 
 
 def _edge_block(
+    evaluate: Callable[..., Tensor],
     scores: PairScores,
     pairs: EdgePairs,
     block: EdgeBlock,
@@ -140,7 +143,7 @@ def _edge_block(
         content = (query * key if dot else query + key).sum(-1).t()
     location = _edge_sum(target.location, source.location)
     joint = _edge_sum(target.joint, source.joint)
-    score = scores(content, location, joint, pair).t()
+    score = evaluate(content, location, joint, pair).t()
     weight = _normalize_edges(score, scores.kernel.normalize, targets)
     return segment_sum(weight[..., None] * gather(value, sources), targets)
 
@@ -188,14 +191,22 @@ def _split(side: Side, sizes: Sequence[int], dim: int = -1) -> list[Side]:
     return [Side(*each) for each in zip(*parts, strict=True)]
 
 
-def _runner(recompute: bool) -> Callable[..., Tensor]:
-    """Calls a function, and forgets what it computed if ``recompute``."""
-    if not recompute or not torch.is_grad_enabled():
-        return lambda function, *args: function(*args)
+def _runner(scores: PairScores, recompute: bool) -> Callable[..., Tensor]:
+    """Calls a block's function, and forgets what it computed if ``recompute``.
+
+    A compiler has its own ways to save memory.
+    """
+    if not recompute or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return lambda function, *args: function(scores, *args)
+    # The weights of now: `functional_call` lends a module others for a forward only.
+    weights: dict[str, Tensor] = dict(scores.named_parameters())
+
+    def evaluate(*args: Tensor | None) -> Tensor:
+        return functional_call(scores, weights, args)
 
     def run(function: Callable[..., Tensor], *args: Any) -> Tensor:
         return checkpoint(
-            function, *args, use_reentrant=False, preserve_rng_state=False
+            function, evaluate, *args, use_reentrant=False, preserve_rng_state=False
         )
 
     return run

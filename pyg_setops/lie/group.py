@@ -253,7 +253,7 @@ class LieGroup:
         else:
             g = self.points.multiply(self.points.from_pole(places), samples)
         orbit = self.points.orbit(places) if self.orbit_dim else places[:, :0]
-        return LiftedSet(g, orbit, node, layout, pos, set_index, self)
+        return LiftedSet(g, orbit, node, layout, pos, set_index, self, count)
 
     def count_lifts(self, k: int | None) -> int:
         """How many elements a point gets where ``k`` are asked for.

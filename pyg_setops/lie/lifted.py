@@ -30,6 +30,7 @@ class LiftedSet:
         pos: The positions of the nodes, ``[N, dim]``.
         nodes: The layout of the nodes.
         group: The group.
+        num_lifts: How many elements each node has.
     """
 
     g: Tensor
@@ -39,11 +40,7 @@ class LiftedSet:
     pos: Tensor
     nodes: SetIndex
     group: LieGroup
-
-    @property
-    def num_lifts(self) -> int:
-        """How many elements each node has."""
-        return self.set_index.num_elements // max(self.nodes.num_elements, 1)
+    num_lifts: int
 
     def repeat(self, x: Tensor) -> Tensor:
         """Gives every element the row of its node: ``[N, *]`` to ``[M, *]``."""
@@ -53,7 +50,7 @@ class LiftedSet:
         """Averages the elements of each node: ``[M, *]`` to ``[N, *]``."""
         if self.num_lifts == 1:
             return x
-        return x.unflatten(0, (-1, self.num_lifts)).mean(1)
+        return x.unflatten(0, (len(self.pos), self.num_lifts)).mean(1)
 
     def moved(self, h: Tensor) -> LiftedSet:
         """The lift of the moved points, moved along: ``h g`` for every ``g``.

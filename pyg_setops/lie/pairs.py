@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..ragged import SetIndex, gather, size_groups
 from ..ragged.eager import is_readable
+from .group import LieGroup
 from .lifted import LiftedSet
 
 # Pairs that are worked on at once: a cache's worth, or a device's.
@@ -33,6 +34,7 @@ class FullPairs:
 
     Args:
         lifted: The elements.
+        group: The group, which embeds pairs.
         max_pairs: How many pairs may keep their intermediate results for the backward
             pass; if there are more, each block is computed again.
         chunk: The pairs of a block, unless they are those of one element; by default
@@ -50,7 +52,11 @@ class FullPairs:
     """
 
     def __init__(
-        self, lifted: LiftedSet, max_pairs: int = 2**16, chunk: int | None = None
+        self,
+        lifted: LiftedSet,
+        group: LieGroup,
+        max_pairs: int = 2**16,
+        chunk: int | None = None,
     ):
         sets = lifted.set_index
         chunk = chunk or _default_chunk(lifted.g)
@@ -60,8 +66,8 @@ class FullPairs:
         self.group_sizes = [g.size * len(g.numbers) for g in groups.groups]
         self.blocks: list[FullBlock] = []
         self.block_sizes: list[int] = []
-        for number, group in enumerate(groups.groups):
-            count, left = len(group.numbers), group.size
+        for number, same in enumerate(groups.groups):
+            count, left = len(same.numbers), same.size
             # A set of too many pairs is alone in its group, and taken apart.
             step = left if count > 1 else max(1, chunk // left)
             while left > 0:
@@ -71,7 +77,7 @@ class FullPairs:
         num_pairs = sum(g.size**2 * len(g.numbers) for g in groups.groups)
         self.recompute = num_pairs > max_pairs
         self.g = lifted.g.index_select(0, self.order)
-        self.group = lifted.group
+        self.group = group
         self.coordinates: list[Tensor] | None = None
 
     def embed(self, g_i: Tensor, g_j: Tensor, num_sets: int) -> Tensor:
@@ -114,6 +120,7 @@ class EdgePairs:
     Args:
         lifted: The elements.
         edge_index: Source and target elements, ``[2, E]``.
+        group: The group, which embeds pairs.
         max_pairs: As of :class:`FullPairs`.
         chunk: Likewise.
 
@@ -129,10 +136,11 @@ class EdgePairs:
         self,
         lifted: LiftedSet,
         edge_index: Tensor,
+        group: LieGroup,
         max_pairs: int = 2**16,
         chunk: int | None = None,
     ):
-        self.g, self.group = lifted.g, lifted.group
+        self.g, self.group = lifted.g, group
         source, target = edge_index
         count = len(lifted.g)
         targets, order = SetIndex.build(target, dim_size=count).sorted()

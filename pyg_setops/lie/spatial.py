@@ -121,9 +121,14 @@ class Spatial(PointGroup):
         return out if parity == 1 else out * self.sign(a)[..., None]
 
 
-@lru_cache
+@torch.compiler.assume_constant_result  # which does not see through a cache
 def _coupling(degree: int) -> Tensor:
     """How degrees 1 and ``degree - 1`` couple to ``degree``, norm ``2 degree + 1``."""
+    return _clebsch_gordan(degree)
+
+
+@lru_cache
+def _clebsch_gordan(degree: int) -> Tensor:
     from e3nn.o3 import wigner_3j
 
     c = wigner_3j(1, degree - 1, degree, dtype=torch.float64)

@@ -185,9 +185,9 @@ def test_blocks_of_any_size_give_the_same(chunk, given, recompute):
     def derivatives(chunk, max_pairs):
         lifted = group.lift(pos, sets, fixed=True)
         pairs = (
-            EdgePairs(lifted, all_edges(lifted), max_pairs, chunk)
+            EdgePairs(lifted, all_edges(lifted), group, max_pairs, chunk)
             if given
-            else FullPairs(lifted, max_pairs, chunk)
+            else FullPairs(lifted, group, max_pairs, chunk)
         )
         assert pairs.recompute == (max_pairs == 0)
         out = conv(x, lifted, pairs=pairs)
@@ -401,6 +401,15 @@ def test_widths_types_and_errors():
 def test_kernels_that_are_none(options):
     with pytest.raises(ValueError, match=r"'|needs"):
         AttentionKernel(**options)
+
+
+def test_pairs_are_embedded_as_the_layer_says():
+    x, lifted = problem(SE3())
+    for embedding in ("log", "wigner", "radial"):
+        group = SE3(embedding=embedding)
+        conv = make(group)
+        expected = conv(x, replace(lifted, group=group))
+        torch.testing.assert_close(conv(x, lifted), expected)
 
 
 def test_published_kernels():

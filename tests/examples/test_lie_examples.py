@@ -1,4 +1,5 @@
 import lie_qm9
+import motions
 import pytest
 import torch
 from torch_geometric.data import Batch
@@ -21,9 +22,9 @@ def test_the_loss_is_in_deviations_from_the_median(data):
 
 
 def test_turning_by_an_angle_is_a_rotation_by_it(data):
-    batches = lie_qm9.make_batches(data.test, 4)
+    batches = motions.make_batches(data.test, 4)
     for angle in (0, 90, 180):
-        for before, after in zip(batches, lie_qm9.turned(batches, angle), strict=True):
+        for before, after in zip(batches, motions.turned(batches, angle), strict=True):
             for one, other in zip(
                 before.to_data_list(), after.to_data_list(), strict=True
             ):
@@ -42,7 +43,7 @@ def test_networks_keep_to_their_groups(name, data):
     for block in network.model.blocks:
         for weight in block.attention.scores.parameters():
             weight.data.mul_(4)  # fresh networks hardly look at coordinates
-    tested = lie_qm9.test(network, 1, data, turns=2)
+    tested = lie_qm9.measure_entry(network, 1, data, turns=2)
     assert tested.by_angle[0] == 0
     # Shifts matter to none of them, rotations to all that have one lift.
     batch = Batch.from_data_list(data.test)
@@ -64,7 +65,9 @@ def test_all_octahedral_lifts_are_exact_for_quarter_turns(data):
 
 
 def test_batches_of_an_epoch_are_always_the_same(data):
-    task = lie_qm9.make_task(lie_qm9.Config(), lie_qm9.Entry(lie_qm9.T(3), True), data)
+    task = lie_qm9.make_task(
+        lie_qm9.Config(), lie_qm9.Entry(lie_qm9.T(3), augment=True), data
+    )
     first, again, other = (next(iter(task.train(epoch))) for epoch in (0, 0, 1))
     assert torch.equal(first.pos, again.pos)
     assert not torch.equal(first.z[:50], other.z[:50]) or not torch.equal(

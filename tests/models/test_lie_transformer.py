@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch_geometric.nn import MeanAggregation
 
-from pyg_setops.lie import KNN, SE2, SE3, AttentionKernel, Octahedral, T
+from pyg_setops.lie import KNN, SE2, SE3, AttentionKernel, Cyclic, Octahedral, T
 from pyg_setops.models import LieTransformer
 from pyg_setops.ragged import SetIndex
 from tests.lie.groups import FINITE, GROUPS, SAMPLED
@@ -40,6 +40,10 @@ def test_has_the_published_number_of_parameters():
     }
     assert count == {"lin_in": 480, "blocks": 5 * 157_896, "head": 51_681}
     assert sum(count.values()) == 841_641
+    # And the published network for SE(2) with a cyclic lift of 2.
+    group = Cyclic(2, embedding="log")
+    model = LieTransformer(2, 1, group, 80, num_layers=3, heads=8, kernel=kernel)
+    assert sum(p.numel() for p in model.parameters()) == 139_353
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=repr)
@@ -163,6 +167,15 @@ def test_recomputed_pairs_give_the_same_forces(group):
     torch.testing.assert_close(forces[0], forces[1])
 
 
+@pytest.mark.parametrize("group", [T(3), SE3(), Octahedral()], ids=repr)
+def test_far_from_the_origin_nothing_is_lost(group):
+    model, (x, pos) = make(group), points(group)
+    far = (pos + 1000).float()  # rounded once, for both
+    exact = model(x, far.double(), INDEX)
+    single = model.float()(x.float(), far, INDEX)
+    torch.testing.assert_close(single.double(), exact, rtol=0, atol=1e-5)
+
+
 def test_layouts_agree():
     model, (x, pos) = make(SE3(), neighbors=KNN(2)), points(SE3())
     sizes = torch.tensor([0, 3, 3, 8])
@@ -178,6 +191,9 @@ def test_layouts_agree():
 def test_pools():
     x, pos = points(T(3))
     assert make(T(3), pool=None)(x, pos, INDEX).shape == (8, 1)
+    each = make(SE3(), pool=None, num_lifts=2, irreps_out="1o")
+    assert each(x, pos, INDEX).shape == (8, 4)
+    assert each(x[:0], pos[:0], INDEX[:0]).shape == (0, 4)
     pooled = make(T(3), pool=MeanAggregation())
     mean = make(T(3))
     mean.load_state_dict(pooled.state_dict())
@@ -194,8 +210,14 @@ def test_is_copied_and_pickled():
     )
 
 
-def test_compiles_with_given_edges():
-    model, (x, pos) = make(T(3)), points(T(3))
+@pytest.mark.parametrize(
+    ("group", "irreps"),
+    [(T(3), None), (SE3(embedding="wigner"), "1x1o + 1x2e")],
+    ids=str,
+)
+def test_compiles_with_given_edges(group, irreps):
+    model = make(group, irreps_in=irreps, irreps_out=irreps)
+    x, pos = points(group, 2 + (8 if irreps else 0))
     edges = (INDEX[:, None] == INDEX).nonzero().t()
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
     out = compiled(x, pos, INDEX, dim_size=4, edge_index=edges)
