@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..ragged import SetIndex
+from ..ragged.precision import accumulator
 from .embedding import PairEmbedding, resolve_embedding
 from .irreps import irreps_blocks
 from .lifted import LiftedSet, lift_layout
@@ -283,11 +284,16 @@ class LieGroup:
         points, dims = self.points, 1
         if self.lifts is None:
             dims = points.num_uniform if self.translations else points.num_uniform_fixed
-        u = lift_uniforms(sets, pos, count, dims, frames, generator, fixed)
+        # Half precision has no more than some hundred different numbers here.
+        like = pos.new_empty(0, dtype=accumulator(pos.dtype))
+        u = lift_uniforms(sets, like, count, dims, frames, generator, fixed)
         u = u.flatten(0, 1)
         if self.lifts is not None:
-            return self.lifts.to(pos)[(u[:, 0] * len(self.lifts)).long()]
-        return points.haar(u) if self.translations else points.fix_pole(u)
+            last = len(self.lifts) - 1
+            number = (u[:, 0] * len(self.lifts)).long().clamp(max=last)
+            return self.lifts.to(pos)[number]
+        drawn = points.haar(u) if self.translations else points.fix_pole(u)
+        return drawn.to(pos.dtype)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,7 +95,7 @@ class KNN(Neighbors):
         _, near = cKDTree(points).query(points, k)
         target = numbers.repeat(k)
         source = numbers[near.reshape(-1)]
-        index = sets.index.cpu().numpy()
+        index = _values(sets.index)
         same = index[source] == index[target]
         source = np.concatenate([source[same], own])
         target = np.concatenate([target[same], own])
@@ -158,12 +159,21 @@ def _apart(
 
     A point that is not finite is nobody's neighbour but its own.
     """
-    points = pos.detach().cpu().double().numpy()
+    points = _values(pos.double())
     numbers = np.flatnonzero(np.isfinite(points).all(axis=1))
-    points, index = points[numbers], sets.index.cpu().numpy()[numbers]
+    points, index = points[numbers], _values(sets.index)[numbers]
     extent = np.ptp(points, axis=0).sum() if len(points) else 0.0
     axis = index * (2 * extent + 2 * margin + 1)
     return np.column_stack([points, axis]), numbers
+
+
+def _values(x: Tensor) -> NDArray[Any]:
+    """The values of a tensor, also of one that ``torch.func`` differentiates."""
+    x = x.detach().cpu()
+    while torch._C._functorch.is_functorch_wrapped_tensor(x):
+        x = torch._C._functorch.get_unwrapped(x)
+    with torch._C._DisableFuncTorch():
+        return x.detach().numpy()
 
 
 def _by_target(

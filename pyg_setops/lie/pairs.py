@@ -60,25 +60,30 @@ class FullPairs:
     ):
         sets = lifted.set_index
         chunk = chunk or _default_chunk(lifted.g)
-        groups = size_groups(sets, sets.num_elements, chunk)
+        groups = size_groups(sets, sets.num_elements)
         self.order = groups.order
         self.inverse = groups.order.argsort()
-        self.group_sizes = [g.size * len(g.numbers) for g in groups.groups]
+        self.group_sizes: list[int] = []
         self.blocks: list[FullBlock] = []
         self.block_sizes: list[int] = []
-        for number, same in enumerate(groups.groups):
-            count, left = len(same.numbers), same.size
+        for same in groups.groups:
             # A set of too many pairs is alone in its group, and taken apart.
-            step = left if count > 1 else max(1, chunk // left)
-            while left > 0:
-                self.blocks.append(FullBlock(number, count))
-                self.block_sizes.append(count * min(step, left))
-                left -= step
+            most = max(1, chunk // same.size**2)
+            step = min(same.size, max(1, chunk // same.size))
+            for part in same.numbers.split(most):
+                self._add(len(part), same.size, step)
         num_pairs = sum(g.size**2 * len(g.numbers) for g in groups.groups)
         self.recompute = num_pairs > max_pairs
         self.g = lifted.g.index_select(0, self.order)
         self.group = group
         self.coordinates: list[Tensor] | None = None
+
+    def _add(self, num_sets: int, size: int, step: int) -> None:
+        """Adds a group of sets, and blocks of ``step`` targets of each of them."""
+        for start in range(0, size, step):
+            self.blocks.append(FullBlock(len(self.group_sizes), num_sets))
+            self.block_sizes.append(num_sets * min(step, size - start))
+        self.group_sizes.append(num_sets * size)
 
     def embed(self, g_i: Tensor, g_j: Tensor, num_sets: int) -> Tensor:
         """The coordinates ``[G, r, n, p]`` of all pairs of a block."""

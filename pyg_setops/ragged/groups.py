@@ -46,9 +46,7 @@ class SizeGroups:
     numbers: Tensor
 
 
-def size_groups(
-    sets: SetIndex, max_rows: int, max_pairs: int | None = None
-) -> SizeGroups:
+def size_groups(sets: SetIndex, max_rows: int) -> SizeGroups:
     """Groups sets of equal size, so that each group is a dense ``[G, size, *]``.
 
     A row of a set is then added to its elements by broadcasting, and a set is summed
@@ -57,7 +55,6 @@ def size_groups(
     Args:
         sets: The layout, in any order.
         max_rows: The elements of a group, unless it is one larger set.
-        max_pairs: The pairs of elements of the same set of a group, likewise.
 
     Cost:
         :math:`O(N + B log B)`. The host reads the sizes, so this is for the CPU.
@@ -75,23 +72,18 @@ def size_groups(
     by_size = by_size + shift.repeat_interleave(sizes, output_size=sets.num_elements)
     order = by_size if order is None else order[by_size]
     grouped = SetIndex(sets.index[order], None, sets.num_sets, sets.num_elements)
-    groups = _groups(sizes, numbers, max_rows, max_pairs)
+    groups = _groups(sizes, numbers, max_rows)
     return SizeGroups(order, grouped, groups, numbers[sizes > 0])
 
 
-def _groups(
-    sizes: Tensor, numbers: Tensor, max_rows: int, max_pairs: int | None
-) -> list[SizeGroup]:
+def _groups(sizes: Tensor, numbers: Tensor, max_rows: int) -> list[SizeGroup]:
     groups, start = [], 0
     values, counts = sizes.unique_consecutive(return_counts=True)
     runs = numbers.split(counts.tolist())
     for size, run in zip(values.tolist(), runs, strict=True):
         if size == 0:
             continue
-        count = max_rows // size
-        if max_pairs is not None:
-            count = min(count, max_pairs // size**2)
-        for part in run.split(max(1, count)):
+        for part in run.split(max(1, max_rows // size)):
             end = start + size * part.numel()
             groups.append(SizeGroup(slice(start, end), part, size))
             start = end

@@ -41,15 +41,18 @@ class OnPoints(torch.nn.Module):
         return lifted.mean(self.conv(lifted.repeat(x), lifted))
 
 
-@pytest.mark.parametrize("max_pairs", [2**16, 0], ids=["kept", "recomputed"])
-@pytest.mark.parametrize("neighbors", ["full", KNN(3)], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"max_pairs": 0}, {"neighbors": KNN(3), "max_pairs": 0}],
+    ids=["full", "recomputed", "nearest"],
+)
 @pytest.mark.parametrize(
     "operator", operators("lifts to lifts"), ids=lambda operator: operator.name
 )
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__[7:])
-def test_holds_on_points(operator: Operator, check, neighbors, max_pairs: int):
+def test_holds_on_points(operator: Operator, check, options):
     torch.manual_seed(0)
-    conv = operator.example(CHANNELS, neighbors=neighbors, max_pairs=max_pairs)
+    conv = operator.example(CHANNELS, **options)
     sets = random_sets(CHANNELS, [3, 0, 2, 1, 4], dtype=torch.float64)
     check(OnPoints(conv).double(), sets)
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from pyg_setops.lie import O3, SE2, SE3, SO3, T, back_project, lift_irreps
+from pyg_setops.lie import O3, SE2, SE3, SO3, Octahedral, T, back_project, lift_irreps
 from pyg_setops.ragged import SetIndex
 from tests.lie.groups import FINITE, GROUPS, IRREPS, SAMPLED
 
@@ -98,6 +98,26 @@ class TestSampled:
             assert (linear[:5] == linear[0]).all()
             assert (linear[5:] == linear[5]).all()
             assert (linear[0, 0] != linear[0, 1]).any()
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_some_of_a_finite_group_are_different_and_all_as_likely(fixed):
+    group = Octahedral()
+    lifted = group.lift(torch.zeros(4000, 3, **FLOAT64), k=3, fixed=fixed)
+    entries = group.points.entries(lifted.g[:, :4])
+    distance = distances(entries, group.points.entries(group.table))
+    assert distance.min(dim=1).values.max() < 1e-12
+    number = distance.argmin(dim=1)
+    a, b, c = number.view(-1, 3).unbind(1)
+    assert ((a != b) & (b != c) & (a != c)).all()
+    share = number.bincount(minlength=24) / 12000
+    assert (share - 1 / 24).abs().max() < 0.008
+
+
+def test_half_precision_lifts_are_as_different_as_others():
+    lifted = SE3().lift(torch.zeros(2000, 3, dtype=torch.bfloat16))
+    assert lifted.g.dtype == torch.bfloat16
+    assert len(lifted.g.unique(dim=0)) > 1900
 
 
 class TestHaar:

@@ -176,6 +176,24 @@ def test_far_from_the_origin_nothing_is_lost(group):
     torch.testing.assert_close(single.double(), exact, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("neighbors", ["full", KNN(2)], ids=str)
+@pytest.mark.parametrize("group", [T(3), SE3()], ids=repr)
+def test_functional_transforms_see_through(group, neighbors):
+    model, (x, pos) = make(group, neighbors=neighbors), points(group)
+
+    def energy(pos):
+        return model(x, pos, INDEX).sum()
+
+    gradient = torch.func.grad(energy)(pos)
+    (expected,) = torch.autograd.grad(energy(pos.requires_grad_()), pos)
+    torch.testing.assert_close(gradient, expected)
+    direction = torch.randn_like(pos)
+    pos = pos.detach()
+    _, product = torch.func.jvp(torch.func.grad(energy), (pos,), (direction,))
+    _, expected = torch.autograd.functional.hvp(energy, pos, direction)
+    torch.testing.assert_close(product, expected)
+
+
 def test_layouts_agree():
     model, (x, pos) = make(SE3(), neighbors=KNN(2)), points(SE3())
     sizes = torch.tensor([0, 3, 3, 8])

@@ -46,14 +46,3 @@ def test_no_elements():
     layout = size_groups(sets, 10)
     assert layout.groups == []
     assert layout.order.shape == (0,)
-
-
-def test_groups_hold_so_many_pairs():
-    sets = SetIndex.build(ptr=torch.tensor([0, 3, 6, 9, 19, 29]))
-    groups = size_groups(sets, sets.num_elements, max_pairs=20).groups
-    assert [(group.size, group.numbers.tolist()) for group in groups] == [
-        (3, [0, 1]),
-        (3, [2]),
-        (10, [3]),
-        (10, [4]),
-    ]
