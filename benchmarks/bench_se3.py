@@ -210,8 +210,8 @@ def _products(rounds: int) -> Table:
     note = (
         f"One product of {edges:,} features with harmonics up to degree 2, by channel "
         f"(`uvu`), with a weight for each: `o3.TensorProduct` of e3nn and ours, same "
-        f"output, forward and backward. The layer uses ours twice over, for keys and "
-        f"values."
+        f"output, forward and backward. In the layer the part before the weights "
+        f"is shared by keys and values."
     )
     header = ["irreps", "e3nn", "ours", "bytes, e3nn", "bytes, ours"]
     return Table("Product", header, rows, note)

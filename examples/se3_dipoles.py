@@ -247,14 +247,15 @@ def draw(fits: dict[str, list[Fitted]], test: list[Data]) -> Figure:
     figure = plt.figure(figsize=(13, 8), layout="constrained")
     grid = figure.add_gridspec(2, 2 * SHOWN)
     axes = figure.add_subplot(grid[0, :SHOWN])
-    draw_curves(axes, {name: each[0] for name, each in fits.items()}, "loss", {})
+    curves = {name: each[0] for name, each in fits.items()}
+    draw_curves(axes, curves, "loss", {}, "center right")
     axes.set(title="test MAE [D]", yscale="log")
     _by_magnitude(figure.add_subplot(grid[0, SHOWN:]), fits, test)
     network = next(iter(fits.values()))[0].network
-    order = torch.tensor([len(data.z) for data in test]).argsort(descending=True)
+    polar = sorted(test, key=lambda data: -float(data.y[0, COLUMN]))
     for place in range(SHOWN):
         axes = figure.add_subplot(grid[1, 2 * place : 2 * place + 2])
-        _molecule(axes, network, test[int(order[place])])
+        _molecule(axes, network, polar[place * len(test) // 20])
     return figure
 
 
