@@ -93,7 +93,7 @@ class Batch:
 
 def run(quick: bool = False) -> Iterator[Table]:
     """Times the layer against its peers, and counts bytes."""
-    rounds = 1 if quick else 5
+    rounds = 1 if quick else 3
     yield _layers(rounds)
     yield _memory()
     yield _shapes(rounds)

@@ -8,6 +8,7 @@ empty sets. No learned parameter and no operator's mathematics belongs here.
 """
 
 from .blocks import Block, blocks
+from .edges import edge_dot, edge_sum
 from .fold import fold, unfold
 from .groups import SizeGroup, SizeGroups, size_groups
 from .pairs import pair_blocks, pair_index
@@ -29,6 +30,8 @@ __all__ = [
     "SizeGroup",
     "SizeGroups",
     "blocks",
+    "edge_dot",
+    "edge_sum",
     "fold",
     "gather",
     "pair_blocks",

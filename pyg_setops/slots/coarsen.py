@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..ragged import SetIndex, segment_outer, segment_sum
+from ..ragged import SetIndex, edge_sum, segment_outer, segment_sum
 
 
 def coarse_adjacency(
@@ -30,14 +30,12 @@ def coarse_adjacency(
         all edges weigh together is kept.
 
     Cost:
-        :math:`O(F (E K + N K^2))` time, :math:`O(N K + E K)` memory; there is no matrix
-        for an edge and no dense adjacency.
+        :math:`O(F (E K + N K^2))` time, :math:`O(F (N K + B K^2))` memory beside the
+        edges; there is no row or matrix for an edge and no dense adjacency.
     """
-    source, target = edge_index
-    rows = SetIndex.build(source, None, shares.size(0))
     coarse = []
     for weight in edge_weight.unbind(1):
-        reached = segment_sum(weight[:, None] * shares[target], rows)
+        reached = edge_sum(shares, weight, edge_index)
         coarse.append(segment_outer(shares, reached, sets))
     empty = shares.new_zeros(sets.num_sets, shares.size(1), shares.size(1), 0)
     return torch.stack(coarse, -1) if coarse else empty

@@ -11,14 +11,7 @@ from ..ragged import SetIndex
 from ..ragged.precision import accumulator, without_autocast
 from .assignment import Shares, gather_shares
 from .layout import Layout, lay_out
-from .weights import (
-    Assignment,
-    Gradient,
-    HeadMode,
-    Init,
-    Selection,
-    SlotWeights,
-)
+from .weights import Assignment, Gradient, HeadMode, Init, Selection, SlotWeights
 
 
 class SlotAttention(SlotWeights):
@@ -51,6 +44,10 @@ class SlotAttention(SlotWeights):
             call in training and as one fixed draw for all sets in evaluation; or
             ``'learned'``: :math:`K` learned queries, with noise of the relative size
             ``layer.init.sigma`` in training (0 unless set).
+        attn: ``'softmax'``; ``'sinkhorn'``: a transport plan between elements and slots
+            of learned masses; or ``'mesh'``: one of low entropy; both from the
+            `"Unlocking Slot Attention by Changing Optimal Transport Costs"
+            <https://arxiv.org/abs/2301.13197>`_ paper.
         grad: ``'unrolled'``: through all iterations; ``'implicit'``: through the last
             alone, from the `"Object Representations as Fixed Points"
             <https://arxiv.org/abs/2207.00787>`_ paper; or ``'bilevel'``: through the
@@ -58,6 +55,9 @@ class SlotAttention(SlotWeights):
             Object-centric Learning with Query Optimization"
             <https://arxiv.org/abs/2210.08990>`_ paper, which also adds 1 to the sum of
             the weights in place of :math:`\epsilon` to each.
+        select: ``None``; or ``'gumbel'``: also decide which slots of a set to keep,
+            from the `"Adaptive Slot Attention" <https://arxiv.org/abs/2406.09196>`_
+            paper.
         eps: :math:`\epsilon`.
         norm_eps: What layer normalisation adds to a variance.
         bias: Whether keys and values (and, where it matters, queries) have a bias.
@@ -142,14 +142,16 @@ class SlotAttention(SlotWeights):
             dim_size: The number of sets.
             num_slots: The slots of every set, or ``[B]`` of each.
             slots_init: The slots to start from, in the form of the output.
-            generator: Draws the slots to start from, also in evaluation.
+            generator: Draws the slots to start from, also in evaluation, and whatever
+                else is drawn.
             return_attention: Whether to return how the last iteration, or ``'all'``
                 iterations in a list, shared the elements.
 
         Returns:
             The slots ``[B, K, D]``; or ``[S, D]`` and ``slot_ptr``, ``[B + 1]``, where
-            ``num_slots`` is a tensor. Then, if wanted, the shares of each element,
-            which sum to 1: ``[N, K]``, or
+            ``num_slots`` is a tensor. Then, with ``select``, ones for the slots that
+            are kept and zeros, ``[B, K]`` or ``[S]``. Then, if wanted, the shares of
+            each element, which sum to 1: ``[N, K]``, or
             :class:`~pyg_setops.slots.RaggedShares`, in the order of ``x``. Heads are
             averaged, joint ones added.
 

@@ -152,7 +152,7 @@ def lay_out(sets: SetIndex, num_slots: int | Tensor) -> Layout:
     if not isinstance(num_slots, int):
         index = set_order.repeat_interleave(counts[set_order], output_size=total)
         slot_sets = SetIndex(index, None, sets.num_sets, total)
-    groups = _groups(grouped.groups, counts)
+    groups = _groups(grouped.groups, num_slots)
     slot_order = _slot_order(counts, set_order, total)
     return Layout(
         sets,
@@ -168,12 +168,15 @@ def lay_out(sets: SetIndex, num_slots: int | Tensor) -> Layout:
     )
 
 
-def _groups(groups: list[SizeGroup], counts: Tensor) -> list[Group]:
+def _groups(groups: list[SizeGroup], num_slots: int | Tensor) -> list[Group]:
     result, start = [], 0
     for group in groups:
-        num_sets, num_slots = group.numbers.numel(), int(counts[group.numbers[0]])
-        end = start + num_sets * num_slots
-        result.append(Group(group.rows, slice(start, end), num_sets, num_slots))
+        num_sets = group.numbers.numel()
+        each = num_slots
+        if not isinstance(each, int):
+            each = int(each[group.numbers[0]])
+        end = start + num_sets * each
+        result.append(Group(group.rows, slice(start, end), num_sets, each))
         start = end
     return result
 

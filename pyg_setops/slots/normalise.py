@@ -11,6 +11,9 @@ from torch.nn.functional import layer_norm
 from ..ragged.eager import is_eager
 from .layout import Layout
 
+# The rows that are brought into the layout at a time.
+BLOCK = 2048
+
 
 def normalise(x: Tensor, layout: Layout, eps: float) -> Tensor:
     r"""Lays out elements ``[N, C]`` and normalises each to mean 0 and variance 1.
@@ -29,10 +32,19 @@ class _Normalise(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, layout: Layout, eps: float
     ) -> tuple[Tensor, Tensor]:
-        rows = x if layout.order is None else x.index_select(0, layout.order)
         # Twice as fast as without weight and bias.
-        ones, zeros = rows.new_ones(rows.size(-1)), rows.new_zeros(rows.size(-1))
-        y, _, scale = torch.native_layer_norm(rows, rows.shape[-1:], ones, zeros, eps)
+        ones, zeros = x.new_ones(x.size(-1)), x.new_zeros(x.size(-1))
+        y, scales = torch.empty_like(x), [x.new_empty(0, 1)]
+        # In blocks, as a copy of all rows in fresh memory costs as much as the norm.
+        for start in range(0, x.size(0), BLOCK):
+            block = slice(start, start + BLOCK)
+            order = layout.order
+            rows = x[block] if order is None else x.index_select(0, order[block])
+            y[block], _, each = torch.native_layer_norm(
+                rows, rows.shape[-1:], ones, zeros, eps
+            )
+            scales.append(each)
+        scale = torch.cat(scales)
         ctx.save_for_backward(y, scale)
         ctx.layout = layout
         ctx.set_materialize_grads(False)

@@ -8,6 +8,8 @@ iteration find potentials for which the plan
 
 from __future__ import annotations
 
+from math import log
+
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
@@ -128,8 +130,9 @@ class TransportReader:
         maps: The projections.
         element_mass: The logit of each element's mass, ``[N]``, laid out.
         slot_mass: The map from a normalised slot to the logit of its mass.
-        noise: What is added to the cost, ``[N]`` rows of one for each slot, before it
-            is sharpened; ``None`` leaves the cost as it is.
+        mesh: Whether the plan is sharpened.
+        noise: What is added to the cost of each part before, ``[n, K]``; ``None`` for
+            nothing.
     """
 
     def __init__(
@@ -156,9 +159,7 @@ class TransportReader:
         mine = slots[part.slots]
         cost = self._distance(mine, part)
         mass = self.element_mass[part.rows]
-        whole = torch.tensor(
-            float(part.num_slots), dtype=mass.dtype, device=mass.device
-        ).log()
+        whole = log(max(part.num_slots, 1))
         log_a = whole + mass - gather(segment_logsumexp(mass, sets), sets)
         weight = self.slot_mass(mine.to(next(self.slot_mass.parameters()).dtype))
         log_b = whole + weight.to(mass.dtype).view(shape).log_softmax(1)

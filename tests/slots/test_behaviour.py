@@ -267,3 +267,27 @@ class TestErrors:
             slots(x, index, slots_init=torch.zeros(2, 2, WIDTH))
         with pytest.raises(ValueError, match=r"'x' must be \[N, in_channels\]"):
             slots(x[None], index)
+
+
+@pytest.mark.parametrize("counts", [None, COUNTS], ids=["equal", "ragged"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"heads": 4, "num_iterations": 9}, {"attn": "mesh"}], ids=str
+)
+def test_transforms_take_the_plain_path_to_the_same(counts, changes):
+    """``torch.func`` sees plain operations, as devices and the compiler do."""
+    slots = layer(**changes)
+    x, index = elements(SIZES)
+    order = torch.randperm(len(x))
+    x, index = x[order].requires_grad_(), index[order]
+    given = {"dim_size": len(SIZES)}
+    if counts is not None:
+        given["num_slots"] = torch.tensor(counts)
+
+    def run(x: Tensor) -> Tensor:
+        out, *_, shares = slots(x, index, return_attention=True, **given)
+        shares = shares if counts is None else shares.values
+        return out.square().sum() + shares.square().sum()
+
+    (expected,) = torch.autograd.grad(run(x), x)
+    found = torch.func.grad(run)(x.detach())
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
