@@ -7,8 +7,8 @@ package) from their bond graphs: three convolutions, and a readout. The readout 
 mean of the atoms, a ``SlotAggregation``, or a ``SlotPooling`` to four nodes, one more
 convolution among these, and their mean; all are trained on the same batches. The
 picture shows test molecules with every atom in the colours of the slots that share it.
-Left alone, one slot may take a whole molecule: a second pooling also learns from how
-many bonds are cut and how unequal its slots are, as poolings of graphs do.
+A second pooling also learns from how many bonds are cut and how unequal its slots are,
+as poolings of graphs do.
 
 Writes the table (csv, md) and the picture to ``runs/slots_molecule``.
 """
