@@ -9,8 +9,8 @@ surroundings, a set function makes six vectors of the set, and a perceptron make
 an answer: a class, a place, and whether there is anything. Answers are matched to
 digits at the least loss, Huber's of the place and cross entropy of the rest; the Slot
 Attention paper (https://arxiv.org/abs/2006.15055) takes Huber's of all, which learns
-next to nothing in this budget. Slot Attention, with unrolled and implicit
-gradients, beside a Set Transformer with six seeds and the mean.
+next to nothing in such a budget. Slot Attention beside a Set Transformer with six seeds
+and the mean.
 
 Writes the table (csv, md) and the picture to ``runs/slots_digits``.
 """
@@ -67,7 +67,7 @@ SHOWN = 6  # scenes in the picture
 class Config:
     """Sets of digits predicted by slots and their peers."""
 
-    steps: int = 600
+    steps: int = 2000
     """Training steps of each model, a multiple of 100 (or less than 100)."""
     num_train: int = 4000
     """Scenes to learn from."""
@@ -85,7 +85,6 @@ class Config:
 
 MODELS: dict[str, Callable[[], Module]] = {
     "Slot Attention": Slots,
-    "Slot Attention, implicit": partial(Slots, grad="implicit", num_iterations=7),
     "Set Transformer": Seeds,
     "mean": Mean,
 }
