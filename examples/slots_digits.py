@@ -67,7 +67,7 @@ SHOWN = 6  # scenes in the picture
 class Config:
     """Sets of digits predicted by slots and their peers."""
 
-    steps: int = 2000
+    steps: int = 3000
     """Training steps of each model, a multiple of 100 (or less than 100)."""
     num_train: int = 4000
     """Scenes to learn from."""
