@@ -144,7 +144,13 @@ def draw(
     )
     draw_curves(left, fits, "force", {MEAN: errors[MEAN]["force"]})
     left.set(yscale="log", title="MAE of forces [meV/Å], 200 test conformations")
-    left.legend(frameon=False, fontsize=8, ncols=2, loc="lower left")
+    left.legend(
+        frameon=False,
+        fontsize=8,
+        ncols=3,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.13),
+    )
     best = min(fits, key=lambda name: errors[name]["force"])
     batch = Batch.from_data_list(list(test[: min(200, len(test))]))
     _, force = fits[best].network(batch)

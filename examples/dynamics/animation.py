@@ -34,7 +34,7 @@ def animate(
     pictures = []
     for now in range(0, everything[0].size(1), every):
         figure, row = plt.subplots(
-            1, len(paths), figsize=(2.4 * len(paths), 2.6), layout="constrained"
+            1, len(paths), figsize=(2.4 * len(paths), 2.8), layout="constrained"
         )
         for axes, (title, pos) in zip(row, paths.items(), strict=True):
             for number in range(len(pos)):
