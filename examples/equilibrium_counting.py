@@ -204,8 +204,8 @@ def draw(
         {name: each[0] for name, each in fits.items()},
         "accuracy",
         {},
-        "lower right",
     )
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.set(title="accuracy, sets of unseen images")
     return figure
 
