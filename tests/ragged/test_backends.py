@@ -18,6 +18,11 @@ def test_the_environment_overrides(backend):
     assert select_backend(ROWS).__name__.endswith(f".{backend}")
 
 
+def test_native_serves_devices_that_torch_scatter_does_not(monkeypatch):
+    monkeypatch.setenv("PYG_SETOPS_BACKEND", "torch_scatter")
+    assert select_backend(ROWS.to("meta")) is native
+
+
 def test_an_unknown_name_is_refused(monkeypatch):
     monkeypatch.setenv("PYG_SETOPS_BACKEND", "numpy")
     with pytest.raises(ValueError, match=r"must be one of .*native.* got 'numpy'"):

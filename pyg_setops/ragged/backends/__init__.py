@@ -9,7 +9,8 @@ The choice: ``PYG_SETOPS_BACKEND`` (``native`` or ``torch_scatter``) if set; els
 torch-scatter on CUDA where it is installed, since its sums over sorted sets need no
 atomic additions and are reproducible; else native, which is the faster on CPU
 (`benchmarks/bench_ragged.py`) and the only one that `torch.compile` and `torch.func`
-can look into.
+can look into. Native serves on every other device too, whatever is set: torch-scatter
+has kernels for CPU and CUDA only.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def select_backend(x: Tensor) -> Backend:
         ValueError: If ``PYG_SETOPS_BACKEND`` names no backend.
         ImportError: If it names one whose package is missing.
     """
-    if not is_eager():
+    if not is_eager() or x.device.type not in ("cpu", "cuda"):
         return native
     name = os.environ.get("PYG_SETOPS_BACKEND", "")
     if not name:
