@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ..ragged.eager import is_eager
 from .linear import (
-    STEP_TOLERANCE,
     attainable,
     conjugate_gradients,
     differentiable,
     solve_positive,
+    step_tolerance,
 )
 from .objective import HessianProduct, Objective
 from .result import SolveResult, Status
@@ -121,7 +121,7 @@ class Implicit(Adjoint):
     def _polish(self, result: SolveResult, objective: Objective) -> Tensor:
         y, regular = result.y, _regular(result)
         grad, product = objective.curvature(y)
-        step = partial(solve_positive, product, tol=STEP_TOLERANCE)
+        step = partial(solve_positive, product, tol=step_tolerance(y.dtype))
         exact = partial(solve_positive, product, tol=attainable(y.dtype))
         for number in range(self.order):
             if number > 0:

@@ -12,9 +12,6 @@ from torch import Tensor
 from ..ragged.eager import is_eager
 from .objective import HessianProduct
 
-# Of a system whose solution is a step, to be followed by others.
-STEP_TOLERANCE = 1e-3
-
 LinearMap = Callable[[Tensor], Tensor]
 
 
@@ -36,6 +33,14 @@ class LinearSolution:
 def attainable(dtype: torch.dtype) -> float:
     """The relative tolerance that rounding leaves within reach, with a margin."""
     return torch.finfo(dtype).eps ** 0.75
+
+
+def step_tolerance(dtype: torch.dtype) -> float:
+    """The relative tolerance of a solution that is a step, to be followed by others.
+
+    Three such steps reach what rounding allows.
+    """
+    return torch.finfo(dtype).eps ** (1 / 3)
 
 
 def conjugate_gradients(

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .linear import STEP_TOLERANCE, attainable, solve_positive
+from .linear import attainable, solve_positive, step_tolerance
 from .loop import State, repeat
 from .objective import HessianProduct, Objective
 from .result import SolveResult
@@ -96,4 +96,4 @@ class Newton(Solver):
 
 def _direction(product: HessianProduct, grad: Tensor, wanted: Tensor) -> Tensor:
     right = torch.where(wanted[:, None], grad, 0)
-    return solve_positive(product, right, STEP_TOLERANCE)
+    return solve_positive(product, right, step_tolerance(right.dtype))
