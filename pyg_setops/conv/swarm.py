@@ -17,9 +17,9 @@ from torch_geometric.utils import (
     to_edge_index,
 )
 
+from ..arguments import check_positive
 from ..lazy import LazyChannels
 from ..swarm.cell import SwarmCell
-from ..swarm.layer import check_positive
 
 
 class SwarmConv(LazyChannels, MessagePassing):

@@ -10,6 +10,7 @@ from torch.nn import GRUCell, LayerNorm, Linear, ReLU, Sequential
 from torch.nn.functional import layer_norm
 from torch.nn.init import orthogonal_, xavier_uniform_, zeros_
 
+from ..arguments import check_positive
 from ..lazy import LazyChannels
 from ..ragged.precision import accumulator
 from .initial import GaussianSlots, LearnedSlots, most_slots
@@ -57,7 +58,7 @@ class SlotWeights(LazyChannels):
         bias: bool,
     ):
         super().__init__()
-        _check_positive(
+        check_positive(
             slot_channels=slot_channels,
             num_slots=num_slots,
             num_iterations=num_iterations,
@@ -229,12 +230,6 @@ def _reset_linear(*layers: torch.nn.Module | None) -> None:
             xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 zeros_(layer.bias)
-
-
-def _check_positive(**values: int) -> None:
-    for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"'{name}' must be at least 1, got {value}")
 
 
 def _check_choices(

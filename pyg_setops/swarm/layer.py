@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import Linear
 from torch_geometric.nn.aggr import Aggregation
 
+from ..arguments import check_positive
 from ..lazy import LazyChannels
 from ..ragged import SetIndex, fold, unfold
 from .cell import SwarmCell
@@ -213,10 +214,3 @@ class SwarmLayer(LazyChannels):
             f"hidden_channels={self.hidden_channels}, "
             f"num_iterations={self.num_iterations}, pool={self.pool})"
         )
-
-
-def check_positive(**values: int) -> None:
-    """Raises a ValueError that names the first value below 1."""
-    for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"'{name}' must be at least 1, got {value}")
