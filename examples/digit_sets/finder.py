@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import Linear, Module
-from torch_geometric.data import Batch
-from torch_geometric.nn import MLP, MeanAggregation, PointNetConv
+from torch_geometric.data import Batch, Data
+from torch_geometric.nn import MLP, MeanAggregation, RGCNConv
 
 from pyg_setops import SlotAttention
 from pyg_setops.datasets import DigitScenes
 from pyg_setops.models import AttentionReadout, InducedSetTransformer
+from pyg_setops.transforms import RadiusEdges
 
 NUM_ANSWERS, NUM_CLASSES, CHANNELS = 6, 10, 64
+PIXELS = 3  # how far a convolution looks
+OFFSETS = [
+    (x, y)
+    for x, y in product(range(-PIXELS, PIXELS + 1), repeat=2)
+    if x * x + y * y <= PIXELS * PIXELS
+]
 
 
 class Answers(NamedTuple):
@@ -30,6 +38,31 @@ class Answers(NamedTuple):
     present: Tensor
     center: Tensor
     label: Tensor
+
+
+class PixelAnswers(NamedTuple):
+    """What each pixel says of the digit that it is of.
+
+    Attributes:
+        center: Where that digit is, in sides of a digit's image, ``[N, 2]``.
+        label: The logits of its class, ``[N, 10]``.
+    """
+
+    center: Tensor
+    label: Tensor
+
+
+def connect(scenes: list[Data]) -> None:
+    """Adds the edges between near pixels, and the number of each one's offset."""
+    side = DigitScenes.canvas * 8 - 1
+    RadiusEdges((PIXELS + 0.1) / side).connect(scenes)
+    number = torch.full((2 * PIXELS + 1, 2 * PIXELS + 1), -1)
+    for place, (x, y) in enumerate(OFFSETS):
+        number[x, y] = place  # negative ones count from the end
+    for scene in scenes:
+        source, target = scene.edge_index
+        x, y = ((scene.pos[source] - scene.pos[target]) * side).round().long().t()
+        scene.edge_type = number[x, y]
 
 
 class Slots(Module):
@@ -71,7 +104,10 @@ class Mean(Module):
 
 
 class DigitFinder(Module):
-    """Convolutions among neighbouring pixels, a readout, and an answer for each part.
+    """Two convolutions over the pixels that are there, a readout, and an answer for
+    each part.
+
+    A convolution has a matrix for each offset between two pixels, as on a full image.
 
     Args:
         readout: Maps elements and ``ptr`` to ``[B, K, C]``.
@@ -79,21 +115,25 @@ class DigitFinder(Module):
 
     def __init__(self, readout: Module):
         super().__init__()
-        self.near = PointNetConv(MLP([3, 32, 32], norm=None))
-        self.far = PointNetConv(Linear(32 + 2, CHANNELS))
+        self.near = RGCNConv(1, CHANNELS // 2, len(OFFSETS))
+        self.far = RGCNConv(CHANNELS // 2, CHANNELS, len(OFFSETS))
         self.place = MLP([CHANNELS + 2, CHANNELS, CHANNELS], norm=None)
+        self.pixel = Linear(CHANNELS, 2 + NUM_CLASSES)
         self.readout = readout
         self.answer = MLP([CHANNELS, CHANNELS, 1 + 2 + NUM_CLASSES], norm=None)
 
-    def forward(self, batch: Batch) -> Answers:
-        """Maps scenes with edges between near pixels to their answers."""
+    def forward(self, batch: Batch) -> tuple[Answers, PixelAnswers]:
+        """Maps connected scenes to their answers, and to those of their pixels."""
+        middle = DigitScenes.canvas / 2
         side = DigitScenes.canvas * batch.pos  # in images
-        x = self.near(batch.x, side, batch.edge_index)
-        x = self.far(x.relu(), side, batch.edge_index)
-        x = self.place(torch.cat([x.relu(), side - DigitScenes.canvas / 2], dim=1))
+        x = self.near(batch.x, batch.edge_index, batch.edge_type)
+        x = self.far(x.relu(), batch.edge_index, batch.edge_type)
+        x = self.place(torch.cat([x.relu(), side - middle], dim=1))
         answer = self.answer(self.readout(x, batch.ptr))
         present, center, label = answer.split([1, 2, NUM_CLASSES], dim=2)
-        return Answers(present.squeeze(2), DigitScenes.canvas / 2 + center, label)
+        own, name = self.pixel(x).split([2, NUM_CLASSES], dim=1)
+        answers = Answers(present.squeeze(2), middle + center, label)
+        return answers, PixelAnswers(middle + own, name)
 
 
 def make_finder(readout: Callable[[], Module]) -> DigitFinder:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import huber_loss, softplus
+from torch.nn.functional import cross_entropy, huber_loss, softplus
 from torch_geometric.data import Batch
 
 from pyg_setops.datasets import DigitScenes
 from pyg_setops.metrics import average_precision, match
 from pyg_setops.ragged import SetIndex, gather, segment_sum
 
-from .finder import Answers
+from .finder import Answers, PixelAnswers
 
 # In sides of a digit's image; a canvas is four of them.
 THRESHOLDS = (float("inf"), 1.0, 0.5, 0.25, 0.125)
@@ -41,6 +41,14 @@ def matching_loss(answers: Answers, batch: Batch) -> Tensor:
     chosen = match(cost, digits)
     matched = cost.gather(1, chosen[:, None]).squeeze(1)
     return segment_sum(matched, digits) + softplus(answers.present).sum(dim=1)
+
+
+def pixel_loss(pixels: PixelAnswers, batch: Batch) -> Tensor:
+    """Cross entropy and Huber loss of what pixels say, a mean over them."""
+    own = objects_of(batch).ptr[batch.batch] + batch.y
+    truth = DigitScenes.canvas * batch.center[own]
+    away = huber_loss(pixels.center, truth, reduction="none").sum(dim=1).mean()
+    return cross_entropy(pixels.label, batch.label[own]) + away
 
 
 @torch.no_grad()
