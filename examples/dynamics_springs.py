@@ -191,8 +191,8 @@ def make_report(
     return Report(
         "dynamics_springs",
         "Springs: error of the state",
-        "python examples/dynamics_springs.py"
-        + ("" if config == Config() else f" --steps {config.steps}"),
+        f"python examples/dynamics_springs.py --steps {config.steps}"
+        + (" --finite" if config.finite else ""),
         [
             "potential",
             *[f"{size:,} systems" for size in sizes],

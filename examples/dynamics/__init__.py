@@ -7,4 +7,9 @@ from .animation import animate
 from .batches import repeated
 from .egnn import EquivariantNetwork
 
-__all__ = ["EquivariantNetwork", "animate", "repeated"]
+__all__ = ["EquivariantNetwork", "animate", "pick_rate", "repeated"]
+
+
+def pick_rate(name: str, common: float, lie: float) -> float:
+    """The learning rate of a model: LieTransformers have one of their own."""
+    return lie if name.startswith("LieTransformer") else common

@@ -13,7 +13,11 @@ from torch.nn.functional import one_hot
 from torch_geometric.data import Batch
 from torch_geometric.nn.aggr import Aggregation
 
-from pyg_setops.aggr import EquilibriumAggregation, SwarmAggregation
+from pyg_setops.aggr import (
+    EquilibriumAggregation,
+    SlotAggregation,
+    SwarmAggregation,
+)
 from pyg_setops.dynamics import CentredPotential
 from pyg_setops.lie import SE3, AttentionKernel, LieGroup, T
 from pyg_setops.models import LieTransformer, MoleculeRegressor, SE3Transformer
@@ -117,6 +121,7 @@ ENERGIES: dict[str, Callable[[], Module]] = {
     "distances, Equilibrium readout": partial(
         _regressor, partial(EquilibriumAggregation, 64, 64)
     ),
+    "distances, slots readout": partial(_regressor, SlotAggregation),
     "distances, sum readout": partial(_regressor, partial(str, "sum")),
     "EGNN": Messages,
     "SWARM on coordinates": lambda: OnPoints(
