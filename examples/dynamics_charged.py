@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
 import tyro
-from dynamics import pick_rate, repeated
+from dynamics import pick_rate, position_error, position_loss, repeated
 from dynamics.movers import MOVERS, Straight
 from experiment import (
     Fitted,
@@ -34,9 +35,7 @@ from experiment import (
 )
 from matplotlib.figure import Figure
 from readouts import mean_and_deviation
-from torch import Tensor
-from torch.nn import Module
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
 from pyg_setops.datasets import ChargedNBody
@@ -51,6 +50,7 @@ PUBLISHED = {
     "SEGNN": "0.0043",
 }
 PUBLISHED_EPOCHS, PUBLISHED_BATCH = 10_000, 100
+TIME = 10 * ChargedNBody.step
 COSTLY = ("LieTransformer, T(3) with 12 turns",)
 
 
@@ -87,21 +87,6 @@ def load(config: Config, split: str, num_systems: int) -> ChargedNBody:
     return ChargedNBody(split, num_systems, config.num_particles, published=True)
 
 
-def loss(network: Module, batch: Batch) -> dict[str, Tensor]:
-    """The mean square error of the positions, per coordinate."""
-    time = 10 * ChargedNBody.step
-    return {"loss": (network(batch, time) - batch.y).square().mean()}
-
-
-@torch.no_grad()
-def test_error(network: Module, data: ChargedNBody) -> float:
-    """The same over all test systems."""
-    errors = [
-        float(loss(network, b)["loss"]) * b.num_nodes for b in DataLoader(data, 200)
-    ]
-    return sum(errors) / sum(graph.num_nodes for graph in data)
-
-
 def learning_rate(config: Config, name: str) -> float:
     """The highest learning rate of a model."""
     return pick_rate(name, config.learning_rate, config.learning_rate_lie)
@@ -118,7 +103,7 @@ def make_task(config: Config, total: int) -> Task:
     train = load(config, "train", config.num_train)
     val = load(config, "val", config.num_test)
     return Task(
-        loss,
+        partial(position_loss, time=TIME),
         lambda epoch: repeated(train, epoch, steps, config.batch_size),
         DataLoader(val[: min(500, config.num_test)], 250),
         max(1, total // 100),
@@ -183,7 +168,7 @@ def draw(fits: dict[str, Fitted], errors: dict[str, list[float]], data: Data) ->
     )
     best = min(fits, key=errors.__getitem__)
     with torch.no_grad():
-        predicted = fits[best].network(data, 10 * ChargedNBody.step)
+        predicted = fits[best].network(data, TIME)
     for axes, (one, other) in zip(views, ((0, 1), (0, 2)), strict=True):
         for number in range(data.num_nodes):
             colour = "C3" if data.charge[number] > 0 else "C0"
@@ -217,9 +202,9 @@ def main(config: Config) -> None:
             rate = learning_rate(config, name)
             fits[name].append(fit(make, task, rate, folder / f"{name} {seed}", seed))
     test = load(config, "test", config.num_test)
-    errors = {"straight motion": [test_error(Straight(), test)]}
+    errors = {"straight motion": [position_error(Straight(), test, TIME)]}
     for name, seeds in fits.items():
-        errors[name] = [test_error(each.network, test) for each in seeds]
+        errors[name] = [position_error(each.network, test, TIME) for each in seeds]
     make_report(config, fits, errors).write(folder)
     firsts = {name: seeds[0] for name, seeds in fits.items()}
     save_figure(draw(firsts, errors, test[0]), folder / "dynamics_charged.png")

@@ -95,8 +95,6 @@ class Config:
     """Sets a step."""
     seeds: int = 2
     """How often each model is trained, from other weights."""
-    seeds_finite: int = 1
-    """The same of C(4), which takes three times as long; 0 leaves it out."""
     threads: int = 1
     """CPU threads."""
     output: Path = Path("runs/lie_constellations")
@@ -260,7 +258,7 @@ def make_report(
         "Counting patterns among points: accuracy by group, training and shift"
         + (", without distances as features" if config.features == "constant" else ""),
         f"python examples/lie_constellations.py --steps {config.steps} --seeds "
-        f"{config.seeds} --seeds-finite {config.seeds_finite} --features "
+        f"{config.seeds} --features "
         f"{config.features} --output {config.output}",
         [
             "model",
@@ -361,11 +359,8 @@ def main(config: Config) -> None:
     tasks = {training: make_task(config, training) for training in TRAINING}
     models = make_models(FEATURES[config.features])
     fits: dict[Key, list[Fitted]] = {}
-    for seed in range(max(config.seeds, config.seeds_finite)):
+    for seed in range(config.seeds):
         for name, make in models.items():
-            finite = name.endswith("C(4)")
-            if seed >= (config.seeds_finite if finite else config.seeds):
-                continue
             for training, task in tasks.items():
                 path = folder / f"{name} {training} {seed}"
                 fitted = fit(make, task, 1e-3, path, seed)

@@ -56,7 +56,7 @@ LEAST = 1e-6  # of a share, so that its logarithm is finite
 class Config:
     """Amortised clustering with slots and their peers."""
 
-    steps: int = 300
+    steps: int = 600
     """Training steps of each model, a multiple of 100 (or less than 100)."""
     batch_size: int = 10
     """Sets a step."""

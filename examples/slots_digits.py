@@ -70,7 +70,7 @@ SHOWN = 6  # scenes in the picture
 class Config:
     """Sets of digits predicted by slots and their peers."""
 
-    steps: int = 3000
+    steps: int = 4000
     """Training steps of each model, a multiple of 100 (or less than 100)."""
     num_train: int = 4000
     """Scenes to learn from."""

@@ -22,7 +22,7 @@ PIXELS = 3  # how far a convolution looks
 OFFSETS = [
     (x, y)
     for x, y in product(range(-PIXELS, PIXELS + 1), repeat=2)
-    if x * x + y * y <= PIXELS * PIXELS
+    if 0 < x * x + y * y <= PIXELS * PIXELS
 ]
 
 

@@ -1,4 +1,4 @@
-"""Networks that say where charged particles will be: each adds to straight motion."""
+"""Networks that say where particles will be: each adds to straight motion."""
 
 from __future__ import annotations
 
@@ -22,6 +22,16 @@ from .egnn import EquivariantNetwork
 CHANNELS = 32
 
 
+def strength(batch: Data) -> Tensor:
+    """What particles act on each other by, ``[N]``: their charges, or their masses."""
+    return batch.charge if "charge" in batch else batch.mass
+
+
+def features(batch: Data) -> Tensor:
+    """The invariants of each particle, ``[N, 2]``: its strength and its speed."""
+    return torch.stack([strength(batch), batch.vel.norm(dim=-1)], dim=1)
+
+
 class Straight(Module):
     """No force: every particle goes on as it goes."""
 
@@ -40,15 +50,15 @@ class Messages(Module):
 
     def forward(self, batch: Data, time: float) -> Tensor:
         """Positions after ``time``."""
+        own = strength(batch)
 
-        def charges(source: Tensor, target: Tensor) -> Tensor:
-            return (batch.charge[source] * batch.charge[target])[:, None]
+        def products(source: Tensor, target: Tensor) -> Tensor:
+            return (own[source] * own[target])[:, None]
 
-        speed = batch.vel.norm(dim=-1)
-        x = torch.stack([batch.charge, speed], dim=1)
         # Straight motion is in what each layer adds along the velocity.
         start, index = batch.pos, batch.get("batch")
-        _, moved = self.network(x, start, batch.vel, index, charges)
+        x = features(batch)
+        _, moved = self.network(x, start, batch.vel, index, products)
         return moved + time * batch.vel
 
 
@@ -77,8 +87,7 @@ class Lie(Module):
 
     def forward(self, batch: Data, time: float) -> Tensor:
         """Positions after ``time``."""
-        speed = batch.vel.norm(dim=-1)
-        x = torch.cat([torch.stack([batch.charge, speed], 1), batch.vel], dim=1)
+        x = torch.cat([features(batch), batch.vel], dim=1)
         push = self.network(x, batch.pos, batch.get("batch"))
         return batch.pos + time * batch.vel + push
 
@@ -106,12 +115,12 @@ class Irreps(Module):
             batch.get("batch"), None, None, len(batch.pos), batch.pos.device
         )
         source, target = pair_index(sets, loops=False)
-        speed = batch.vel.norm(dim=-1)
+        own = strength(batch)
         data = Data(
-            x=torch.cat([torch.stack([batch.charge, speed], 1), batch.vel], dim=1),
+            x=torch.cat([features(batch), batch.vel], dim=1),
             pos=batch.pos,
             edge_index=torch.stack([source, target]),
-            edge_attr=(batch.charge[source] * batch.charge[target])[:, None],
+            edge_attr=(own[source] * own[target])[:, None],
         )
         return batch.pos + time * batch.vel + self.network(data)
 
@@ -128,7 +137,7 @@ class Plain(Module):
         index = batch.get("batch")
         sets = SetIndex.build(index, None, None, len(batch.pos), batch.pos.device)
         centred = batch.pos - gather(segment_mean(batch.pos, sets), sets)
-        x = torch.cat([centred, batch.vel, batch.charge[:, None]], dim=1)
+        x = torch.cat([centred, batch.vel, strength(batch)[:, None]], dim=1)
         return batch.pos + time * batch.vel + self.network(x, index)
 
 
@@ -142,13 +151,15 @@ class Hamiltonian(Module):
 
     def forward(self, batch: Data, time: float) -> Tensor:
         """Positions after ``time``."""
+        mass = None if "charge" in batch else batch.mass
         path = self.network(
-            batch.charge[:, None],
+            strength(batch)[:, None],
             batch.pos,
-            batch.vel,
+            batch.vel if mass is None else mass[:, None] * batch.vel,
             time / self.num_steps,
             self.num_steps,
-            batch=batch.get("batch"),
+            mass,
+            batch.get("batch"),
         )
         return path.pos[:, -1]
 

@@ -1,9 +1,9 @@
-import dynamics_charged
 import dynamics_ethanol
+import dynamics_gravity
 import dynamics_springs
 import pytest
 import torch
-from dynamics import repeated
+from dynamics import position_error, position_loss, repeated
 from dynamics.forces import ENERGIES, EnergyAndForces
 from dynamics.movers import MOVERS, Straight
 from dynamics.potentials import POTENTIALS, true_potential
@@ -33,8 +33,8 @@ def turn(dim: int) -> torch.Tensor:
     return matrix * torch.linalg.det(matrix)  # a rotation, in odd dimensions
 
 
-@pytest.fixture
-def charges() -> Batch:
+@pytest.fixture(params=["charge", "mass"])
+def particles(request) -> Batch:
     torch.manual_seed(0)
     sizes = (5, 3)
     return Batch.from_data_list(
@@ -42,7 +42,7 @@ def charges() -> Batch:
             Data(
                 pos=torch.randn(n, 3),
                 vel=torch.randn(n, 3),
-                charge=torch.randint(0, 2, (n,)).double() * 2 - 1,
+                **{request.param: torch.rand(n) + 0.2},
             )
             for n in sizes
         ]
@@ -50,28 +50,28 @@ def charges() -> Batch:
 
 
 @pytest.mark.parametrize("name", MOVERS)
-def test_where_particles_go_moves_with_them(charges, name):
+def test_where_particles_go_moves_with_them(particles, name):
     torch.manual_seed(1)
     mover = MOVERS[name]().eval()
     with torch.no_grad():
-        out = mover(charges, 1.0)
-        assert not torch.allclose(out, Straight()(charges, 1.0))
-        shifted = charges.clone()
-        shifted.pos = charges.pos + 1.7
+        out = mover(particles, 1.0)
+        assert not torch.allclose(out, Straight()(particles, 1.0))
+        shifted = particles.clone()
+        shifted.pos = particles.pos + 1.7
         torch.testing.assert_close(mover(shifted, 1.0), out + 1.7, rtol=0, atol=1e-9)
-        rotation, turned = turn(3), charges.clone()
-        turned.pos, turned.vel = charges.pos @ rotation, charges.vel @ rotation
+        rotation, turned = turn(3), particles.clone()
+        turned.pos, turned.vel = particles.pos @ rotation, particles.vel @ rotation
         turns_along = torch.allclose(mover(turned, 1.0), out @ rotation, atol=1e-5)
     assert turns_along == (name not in SHIFTS_ALONE)
 
 
 @pytest.mark.parametrize("name", MOVERS)
-def test_systems_of_a_batch_are_apart(charges, name):
+def test_systems_of_a_batch_are_apart(particles, name):
     torch.manual_seed(1)
     mover = MOVERS[name]().eval()
     with torch.no_grad():
-        together = mover(charges, 1.0)
-        alone = mover(charges[0], 1.0)
+        together = mover(particles, 1.0)
+        alone = mover(particles[0], 1.0)
     torch.testing.assert_close(alone, together[:5])
 
 
@@ -156,6 +156,27 @@ def test_batches_repeat_what_is_few():
     assert len(again) == 5
 
 
-def test_straight_motion_is_a_row_to_beat(charges):
-    charges.y = charges.pos + charges.vel
-    assert dynamics_charged.loss(Straight(), charges)["loss"] < 1e-30
+def test_straight_motion_is_a_row_to_beat(particles):
+    systems = particles.to_data_list()
+    for system in systems:
+        system.y = system.pos + 2 * system.vel
+    batch = Batch.from_data_list(systems)
+    assert position_loss(Straight(), batch, 2.0)["loss"] < 1e-30
+    assert position_error(Straight(), systems, 2.0) < 1e-30
+    systems[1].y = systems[1].y + 1
+    assert position_error(Straight(), systems, 2.0) == pytest.approx(3 / 8)
+
+
+def test_errors_are_relative_to_straight_motion():
+    errors = {"straight motion": [[2.0, 4.0]], "a": [[1.0, 1.0], [2.0, 8.0]]}
+    assert dynamics_gravity.relative(errors, "a") == [[0.5, 0.25], [1.0, 2.0]]
+
+
+def test_a_heavier_body_moves_less():
+    """The momentum that pairs exchange is the same; velocities go by masses."""
+    torch.manual_seed(0)
+    data = Data(pos=torch.randn(2, 3), vel=torch.zeros(2, 3))
+    data.mass = torch.tensor([0.5, 1.5])
+    moved = MOVERS["HamiltonianNet, pairs"]()(data, 1.0) - data.pos
+    torch.testing.assert_close(moved[0] * 0.5, -moved[1] * 1.5)
+    assert moved.abs().max() > 0

@@ -9,6 +9,7 @@ import slots_digits
 import slots_sprites
 import slots_tetrominoes
 import torch
+from digit_sets import finder
 from sklearn.metrics import adjusted_rand_score
 from torch.nn.functional import (
     binary_cross_entropy_with_logits,
@@ -214,11 +215,46 @@ def test_digits_are_found_whatever_the_order_of_the_pixels(name):
     (scene,) = slots_digits.make_scenes("test", 1)
     order = torch.randperm(scene.num_nodes)
     with torch.no_grad():
-        expected = network(Batch.from_data_list([scene]))
-        again = network(Batch.from_data_list([scene.subgraph(order)]))
+        expected, pixels = network(Batch.from_data_list([scene]))
+        again, others = network(Batch.from_data_list([scene.subgraph(order)]))
     assert expected.center.shape == (1, 6, 2)
     for a, b in zip(expected, again, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    for a, b in zip(pixels, others, strict=True):
+        torch.testing.assert_close(a[order], b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_convolution_over_pixels_is_one_over_the_image():
+    """Each offset has its matrix; where there is no ink there is nothing to add."""
+    torch.manual_seed(0)
+    network = digit_sets.make_finder(slots_digits.Mean)
+    (scene,) = slots_digits.make_scenes("test", 1)
+    image = torch.zeros(1, 1, 32, 32)
+    column, row = (scene.pos * 31).round().long().t()
+    image[0, 0, row, column] = scene.x[:, 0]
+    near = network.near
+    weight = torch.zeros(32, 1, 7, 7)
+    for (x, y), matrix in zip(finder.OFFSETS, near.weight.detach(), strict=True):
+        weight[:, 0, 3 + y, 3 + x] = matrix[0]
+    weight[:, 0, 3, 3] = near.root.detach()[0]
+    expected = torch.nn.functional.conv2d(image, weight, near.bias, padding=3)
+    with torch.no_grad():
+        found = near(scene.x, scene.edge_index, scene.edge_type)
+    torch.testing.assert_close(found, expected[0, :, row, column].t())
+
+
+def test_what_pixels_say_is_of_their_own_digit():
+    batch = make_digits()
+    first = batch.count.cumsum(0) - batch.count
+    own = first[batch.batch] + batch.y
+    label = 50 * torch.nn.functional.one_hot(batch.label[own], 10).float()
+    center = 4 * batch.center[own]
+    said = digit_sets.PixelAnswers(center, label)
+    assert digit_sets.pixel_loss(said, batch) < 1e-6
+    moved = digit_sets.PixelAnswers(center + 2, label)
+    assert float(digit_sets.pixel_loss(moved, batch)) == pytest.approx(3.0)
+    wrong = said._replace(label=label.roll(1, dims=1))
+    assert float(digit_sets.pixel_loss(wrong, batch)) == pytest.approx(50, rel=1e-3)
 
 
 def test_slots_that_a_set_has_not_take_no_points():
