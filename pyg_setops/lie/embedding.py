@@ -36,6 +36,14 @@ class PairEmbedding(ABC):
     def __call__(self, group: LieGroup, g: Tensor) -> Tensor:
         """Maps ``[*, element_dim]`` to ``[*, dim]``."""
 
+    def outer(self, group: LieGroup, g_i: Tensor, g_j: Tensor) -> Tensor:
+        """Of ``[G, r, element_dim]`` and ``[G, n, element_dim]``, all pairs.
+
+        Returns:
+            The coordinates of each ``g_j^-1 g_i``, ``[G, r, n, dim]``.
+        """
+        return self(group, group.between(g_i[:, :, None], g_j[:, None]))
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
@@ -52,6 +60,29 @@ class MatrixEmbedding(PairEmbedding):
         """Maps elements to entries."""
         a, t = group.split(g)
         return torch.cat([group.points.entries(a), t], dim=-1)
+
+    def outer(self, group: LieGroup, g_i: Tensor, g_j: Tensor) -> Tensor:
+        """All pairs, by one product of matrices where entries are those of one."""
+        points = group.points
+        if not points.entries_are_matrix:
+            return super().outer(group, g_i, g_j)
+        (a, s), (b, t) = group.split(g_i), group.split(g_j)
+        # Differences do not change by the shift; their rounding does.
+        centre = t.detach().mean(1, keepdim=True)
+        back = points.matrix(points.inverse(b))
+        moved = points.matrix(a)
+        if group.translations:
+            moved = torch.cat([moved, (s - centre)[..., None]], dim=-1)
+        # Columns q of targets by rows p of sources, with the sources n innermost.
+        left = moved.permute(0, 3, 1, 2).flatten(1, 2)
+        right = back.permute(0, 3, 2, 1).flatten(2)
+        product = (left @ right).view(len(a), -1, a.size(1), group.dim, b.size(1))
+        entries = product.permute(3, 1, 0, 2, 4)
+        parts = [entries[:, : group.dim].flatten(0, 1)]
+        if group.translations:
+            start = points.act(points.inverse(b), t - centre).permute(2, 0, 1)
+            parts.append(entries[:, group.dim] - start[:, :, None])
+        return torch.cat(parts).permute(1, 2, 3, 0)
 
 
 class LogEmbedding(PairEmbedding):
@@ -144,9 +175,18 @@ class RadialEmbedding(PairEmbedding):
     def __call__(self, group: LieGroup, g: Tensor) -> Tensor:
         """Maps elements to coordinates."""
         _, t = group.split(g)
-        order = torch.arange(1, self.num_radial + 1, dtype=g.dtype, device=g.device)
+        return torch.cat([self.beside(group, g), self._waves(t)], dim=-1)
+
+    def outer(self, group: LieGroup, g_i: Tensor, g_j: Tensor) -> Tensor:
+        """All pairs; motions with translations do not change distances."""
+        (_, s), (_, t) = group.split(g_i), group.split(g_j)
+        waves = self._waves(s[:, :, None] - t[:, None])
+        return torch.cat([self.beside.outer(group, g_i, g_j), waves], dim=-1)
+
+    def _waves(self, t: Tensor) -> Tensor:
+        order = torch.arange(1, self.num_radial + 1, dtype=t.dtype, device=t.device)
         s = t.square().sum(-1, keepdim=True) * (order * math.pi / self.cutoff).square()
-        return torch.cat([self.beside(group, g), cosine(s)], dim=-1)
+        return cosine(s)
 
     def __repr__(self) -> str:
         return (

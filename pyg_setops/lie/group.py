@@ -117,6 +117,10 @@ class LieGroup:
         """The embedding of ``g_j^-1 g_i``, ``[*, pair_dim]``."""
         return self.embedding(self, self.between(g_i, g_j))
 
+    def pairs(self, g_i: Tensor, g_j: Tensor) -> Tensor:
+        """All pairs of ``[G, r, *]`` and ``[G, n, *]``, ``[G, r, n, pair_dim]``."""
+        return self.embedding.outer(self, g_i, g_j)
+
     def exp(self, omega: Tensor) -> Tensor:
         """From the Lie algebra ``[*, algebra_dim]``: linear part, then translation."""
         omega, t = omega.split(

@@ -88,7 +88,7 @@ class FullPairs:
     def embed(self, g_i: Tensor, g_j: Tensor, num_sets: int) -> Tensor:
         """The coordinates ``[G, r, n, p]`` of all pairs of a block."""
         g_i, g_j = (g.unflatten(0, (num_sets, -1)) for g in (g_i, g_j))
-        return self.group.pair(g_i[:, :, None], g_j[:, None])
+        return self.group.pairs(g_i, g_j)
 
     def keep_coordinates(self) -> None:
         """Embeds the pairs once, for several layers, if they may be kept."""

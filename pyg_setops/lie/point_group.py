@@ -24,6 +24,7 @@ class PointGroup(ABC):
         num_uniform_fixed: Otherwise, how many uniform numbers make one of them.
         has_reflections: Whether elements may turn left into right.
         orbit_dim: The invariants of a point: its length, mostly.
+        entries_are_matrix: Whether :meth:`entries` are all those of :meth:`matrix`.
     """
 
     dim: int
@@ -35,6 +36,7 @@ class PointGroup(ABC):
     num_uniform_fixed: int = 0
     has_reflections: bool = False
     orbit_dim: int = 1
+    entries_are_matrix: bool = False
 
     @abstractmethod
     def multiply(self, a: Tensor, b: Tensor) -> Tensor:

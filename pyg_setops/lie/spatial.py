@@ -21,6 +21,7 @@ class Spatial(PointGroup):
     """
 
     dim = algebra_dim = 3
+    entries_are_matrix = True
 
     def __init__(self, reflections: bool = False):
         self.has_reflections = reflections

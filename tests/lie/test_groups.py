@@ -224,6 +224,42 @@ def test_embeddings_have_two_derivatives_on_the_diagonal(group, embedding):
     assert torch.autograd.gradgradcheck(pair, zero)
 
 
+@every_group
+@pytest.mark.parametrize("embedding", ["matrix", "radial"])
+def test_all_pairs_are_those_one_by_one(group, embedding):
+    if embedding == "radial" and not group.translations:
+        pytest.skip("there are no distances")
+    group = LieGroup(
+        group.points,
+        translations=group.translations,
+        table=group.table,
+        embedding=embedding,
+    )
+    torch.manual_seed(0)
+    g = draw(group, 16)
+    if group.translations:  # far from the origin, where rounding is coarse
+        far = group.exp(1e3 * torch.ones(group.algebra_dim, **FLOAT64))
+        g = group.mul(far.expand_as(g), g)
+    shift = 0.1 * torch.randn(16, group.algebra_dim, **FLOAT64)
+    moved = group.mul(group.exp(shift.requires_grad_()), g)
+    targets, sources = moved[:6].view(2, 3, -1), moved[6:].view(2, 5, -1)
+    every = group.pairs(targets, sources)
+    single = group.pair(targets[:, :, None], sources[:, None])
+    close(every, single, atol=1e-9)
+    weight = torch.randn_like(single)
+    totals = [(weight * out).sin().sum() for out in (every, single)]
+    derivatives = [two_derivatives(total, shift) for total in totals]
+    for result, expected in zip(*derivatives, strict=True):
+        torch.testing.assert_close(result, expected, rtol=1e-7, atol=1e-7)
+
+
+def two_derivatives(total, inputs):
+    """The gradient, and that of its square."""
+    (first,) = torch.autograd.grad(total, inputs, create_graph=True)
+    square = first.square().sum()
+    return first, *torch.autograd.grad(square, inputs, retain_graph=True)
+
+
 def test_index_embedding_tells_the_element():
     group = Octahedral(embedding="index")
     g = torch.cat([group.table, torch.zeros(24, 3, **FLOAT64)], dim=1)
