@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..ragged import SetIndex, gather, size_groups
-from ..ragged.eager import is_readable
+from ..ragged.eager import is_readable, read
 from .group import LieGroup
 from .lifted import LiftedSet
 
@@ -176,7 +176,7 @@ def _edge_blocks(targets: SetIndex, sources: Tensor, chunk: int) -> list[EdgeBlo
     count = targets.num_sets
     if not is_readable(sources):  # reading the boundaries would wait
         return [EdgeBlock(0, targets, SetIndex(sources, None, count, len(sources)))]
-    ptr, blocks, first = targets.ptr.tolist(), [], 0
+    ptr, blocks, first = read(targets.ptr), [], 0
     while first < count:
         last = max(bisect_right(ptr, ptr[first] + chunk) - 1, first + 1)
         start, end = ptr[first], ptr[last]

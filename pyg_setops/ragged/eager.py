@@ -15,6 +15,16 @@ def is_eager() -> bool:
     )
 
 
+def read(numbers: Tensor) -> list[int]:
+    """Integers as the host has them.
+
+    In ``torch.func``, tensors of older versions of PyTorch are read one by one only.
+    """
+    if torch._C._are_functorch_transforms_active():
+        return [int(number) for number in numbers]
+    return numbers.tolist()
+
+
 def is_readable(tensor: Tensor) -> bool:
     """Whether reading a value costs nothing: no device to wait for, no graph."""
     return tensor.device.type == "cpu" and not torch.compiler.is_compiling()

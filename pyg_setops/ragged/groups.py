@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .eager import read
 from .set_index import SetIndex
 
 
@@ -87,8 +88,8 @@ def _groups(
 ) -> list[SizeGroup]:
     groups, start = [], 0
     counts = kind.unique_consecutive(return_counts=True)[1]
-    runs = numbers.split(counts.tolist())
-    for size, run in zip(sizes[counts.cumsum(0) - 1].tolist(), runs, strict=True):
+    runs = numbers.split(read(counts))
+    for size, run in zip(read(sizes[counts.cumsum(0) - 1]), runs, strict=True):
         if size == 0:
             continue
         for part in run.split(max(1, max_rows // size)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -25,6 +27,18 @@ def to_irreps(irreps: Any, needed_by: str) -> Any:
     return import_o3(needed_by).Irreps(
         f"{irreps}x0e" if isinstance(irreps, int) else irreps
     )
+
+
+@contextmanager
+def eager_code() -> Iterator[None]:
+    """What e3nn makes here is plain Python, not TorchScript, which cannot be copied."""
+    e3nn = import_module("e3nn")
+    defaults = e3nn.get_optimization_defaults()
+    e3nn.set_optimization_defaults(jit_mode="eager")
+    try:
+        yield
+    finally:
+        e3nn.set_optimization_defaults(**defaults)
 
 
 def _import(module: str, needed_by: str) -> Any:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch_geometric.nn.models.schnet import GaussianSmearing
 
-from .e3nn import import_o3
+from .e3nn import eager_code, import_o3
 
 # In units of the cutoff: within this length, a direction fades to nothing.
 SOFTENING = 0.01
@@ -36,9 +36,11 @@ class EdgeGeometry(torch.nn.Module):
         super().__init__()
         o3 = import_o3(type(self).__name__)
         self.cutoff = cutoff
-        self.harmonics = o3.SphericalHarmonics(
-            list(range(max_degree + 1)), normalize=False, normalization="component"
-        )
+        degrees = list(range(max_degree + 1))
+        with eager_code():
+            self.harmonics = o3.SphericalHarmonics(
+                degrees, normalize=False, normalization="component"
+            )
         self.gaussians = GaussianSmearing(0.0, 1.0, num_radial)
 
     def forward(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
