@@ -14,22 +14,19 @@ Writes a table (csv, md) and a picture to ``runs/dynamics_charged``.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
 import tyro
-from dynamics import pick_rate, position_error, position_loss, repeated
+from dynamics import Budget, position_error, position_loss
 from dynamics.movers import MOVERS, Straight
 from experiment import (
     Fitted,
     Report,
-    Task,
     draw_curves,
-    fit,
     open_folder,
     save_figure,
 )
@@ -55,31 +52,16 @@ COSTLY = ("LieTransformer, T(3) with 12 turns",)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Budget):
     """Charged particles, by the EGNN protocol."""
 
-    steps: int = 1000
-    """Training steps of each model, a multiple of 100 (or less than 100)."""
-    batch_size: int = 50
-    """Systems a step."""
     num_particles: int = 5
     """The size of a system."""
     num_train: int = 3000
     """Systems for training."""
     num_test: int = 2000
     """Systems that all models are measured on, and as many that the curves show."""
-    learning_rate: float = 5e-3
-    """The highest learning rate."""
-    learning_rate_lie: float = 2e-3
-    """That of LieTransformers."""
-    seeds: int = 2
-    """How often each model is trained, from other weights; costly ones once."""
-    threads: int = 1
-    """CPU threads."""
     output: Path = Path("runs/dynamics_charged")
-    """Where results and checkpoints go; a killed run resumes from there."""
-    smoke: bool = False
-    """Run for seconds, to see that everything works."""
 
 
 def load(config: Config, split: str, num_systems: int) -> ChargedNBody:
@@ -87,28 +69,25 @@ def load(config: Config, split: str, num_systems: int) -> ChargedNBody:
     return ChargedNBody(split, num_systems, config.num_particles, published=True)
 
 
-def learning_rate(config: Config, name: str) -> float:
-    """The highest learning rate of a model."""
-    return pick_rate(name, config.learning_rate, config.learning_rate_lie)
-
-
 def num_steps(config: Config, name: str) -> int:
     """The steps of a model: a tenth where a step takes 30 times as long as others."""
     return max(1, config.steps // 10) if name in COSTLY else config.steps
 
 
-def make_task(config: Config, total: int) -> Task:
-    """The same batches for every model."""
-    steps = min(total, 100)
+def train_all(config: Config, folder: Path) -> dict[str, list[Fitted]]:
+    """Trains all models, the costly ones from one seed, a tenth as long."""
     train = load(config, "train", config.num_train)
     val = load(config, "val", config.num_test)
-    return Task(
-        partial(position_loss, time=TIME),
-        lambda epoch: repeated(train, epoch, steps, config.batch_size),
-        DataLoader(val[: min(500, config.num_test)], 250),
-        max(1, total // 100),
-        lambda spent: 0.5 * (1 + math.cos(math.pi * spent)),
-    )
+    shown = DataLoader(val[: min(500, config.num_test)], 250)
+    loss = partial(position_loss, time=TIME)
+    costly = {name: MOVERS[name] for name in COSTLY}
+    others = {name: make for name, make in MOVERS.items() if name not in costly}
+    fits = {}
+    for models, seeds in ((others, config.seeds), (costly, 1)):
+        steps = num_steps(config, next(iter(models)))
+        task = config.task(loss, train, shown, steps)
+        fits |= replace(config, seeds=seeds).train(models, task, folder)
+    return {name: fits[name] for name in MOVERS}
 
 
 def make_report(
@@ -120,9 +99,12 @@ def make_report(
         row = [name, mean_and_deviation(seeds, 4)]
         if name in fits:
             own = fits[name]
-            rate = learning_rate(config, name)
             minutes = sum(each.seconds for each in own) / len(own) / 60
-            row += [f"{num_steps(config, name):,}", str(len(own)), f"{rate:g}"]
+            row += [
+                f"{num_steps(config, name):,}",
+                str(len(own)),
+                f"{config.rate(name):g}",
+            ]
             row += [f"{own[0].num_parameters:,}", f"{minutes:.1f}"]
         rows.append(row + [""] * (7 - len(row)))
     published_steps = PUBLISHED_EPOCHS * 3000 // PUBLISHED_BATCH
@@ -193,14 +175,7 @@ def main(config: Config) -> None:
     """Trains, measures, writes."""
     folder = open_folder(config)
     torch.set_num_threads(config.threads)
-    fits: dict[str, list[Fitted]] = {name: [] for name in MOVERS}
-    for seed in range(config.seeds):
-        for name, make in MOVERS.items():
-            if name in COSTLY and seed:
-                continue
-            task = make_task(config, num_steps(config, name))
-            rate = learning_rate(config, name)
-            fits[name].append(fit(make, task, rate, folder / f"{name} {seed}", seed))
+    fits = train_all(config, folder)
     test = load(config, "test", config.num_test)
     errors = {"straight motion": [position_error(Straight(), test, TIME)]}
     for name, seeds in fits.items():

@@ -15,7 +15,6 @@ Writes a table (csv, md) and a picture to ``runs/dynamics_ethanol``.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,14 +22,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 import tyro
-from dynamics import pick_rate, repeated
+from dynamics import Budget
 from dynamics.forces import ENERGIES, EnergyAndForces
 from experiment import (
     Fitted,
     Report,
-    Task,
     draw_curves,
-    fit,
     open_folder,
     save_figure,
 )
@@ -47,29 +44,16 @@ MEAN = "mean energy, no force"
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Budget):
     """Energies and forces of ethanol."""
 
-    steps: int = 1000
-    """Training steps of each model, a multiple of 100 (or less than 100)."""
     batch_size: int = 20
     """Conformations a step."""
     num_train: int = 1000
     """Conformations for training, of 1,000."""
     num_test: int = 1000
     """Conformations that all models are measured on, of 1,000."""
-    learning_rate: float = 5e-3
-    """The highest learning rate."""
-    learning_rate_lie: float = 2e-3
-    """That of LieTransformers: at the other, over SE(3), they learn no forces."""
-    seeds: int = 2
-    """How often each model is trained, from other weights."""
-    threads: int = 1
-    """CPU threads."""
     output: Path = Path("runs/dynamics_ethanol")
-    """Where results and checkpoints go; a killed run resumes from there."""
-    smoke: bool = False
-    """Run for seconds, to see that everything works."""
 
 
 def loss(network: Module, batch: Batch) -> dict[str, Tensor]:
@@ -84,11 +68,6 @@ def loss(network: Module, batch: Batch) -> dict[str, Tensor]:
     }
 
 
-def learning_rate(config: Config, name: str) -> float:
-    """The highest learning rate of a model."""
-    return pick_rate(name, config.learning_rate, config.learning_rate_lie)
-
-
 def test_errors(network: Module, data: MDTrajectory) -> dict[str, float]:
     """MAE of energies [meV] and of components of forces [meV/Å]."""
     found = [
@@ -98,18 +77,6 @@ def test_errors(network: Module, data: MDTrajectory) -> dict[str, float]:
         key: sum(float(values[key]) * count for values, count in found) / len(data)
         for key in ("energy", "force")
     }
-
-
-def make_task(config: Config, train: MDTrajectory, test: MDTrajectory) -> Task:
-    """As many batches for every model; the curve is of 200 test conformations."""
-    steps = min(config.steps, 100)
-    return Task(
-        loss,
-        lambda epoch: repeated(train, epoch, steps, config.batch_size),
-        DataLoader(test[: min(200, len(test))], 100),
-        max(1, config.steps // 100),
-        lambda spent: 0.5 * (1 + math.cos(math.pi * spent)),
-    )
 
 
 Errors = dict[str, list[dict[str, float]]]  # by model, of each seed
@@ -125,9 +92,8 @@ def make_report(
         for key in ("energy", "force"):
             row.append(mean_and_deviation([error[key] for error in seeds], 0))
         if name in fits:
-            rate = learning_rate(config, name)
             seconds = sum(each.seconds for each in fits[name]) / len(fits[name])
-            row += [f"{fits[name][0].num_parameters:,}", f"{rate:g}"]
+            row += [f"{fits[name][0].num_parameters:,}", f"{config.rate(name):g}"]
             row.append(f"{seconds / 60:.1f}")
         rows.append(row + [""] * (6 - len(row)))
     return Report(
@@ -191,14 +157,13 @@ def main(config: Config) -> None:
     test = MDTrajectory("ethanol", "test")[: config.num_test]
     energies = torch.cat([data.energy for data in train])
     offset = float(energies.mean())
-    task = make_task(config, train, test)
-    fits: dict[str, list[Fitted]] = {name: [] for name in ENERGIES}
-    for seed in range(config.seeds):
-        for name, make in ENERGIES.items():
-            rate = learning_rate(config, name)
-            network = partial(lambda make: EnergyAndForces(make(), offset), make)
-            place = folder / f"{name} {seed}"
-            fits[name].append(fit(network, task, rate, place, seed))
+    models = {
+        name: partial(lambda make: EnergyAndForces(make(), offset), make)
+        for name, make in ENERGIES.items()
+    }
+    # The curve is of 200 test conformations.
+    val = DataLoader(test[: min(200, len(test))], 100)
+    fits = config.train(models, config.task(loss, train, val, config.steps), folder)
     true = Batch.from_data_list(list(test))
     nothing = {
         "energy": 1000 * float((true.energy - offset).abs().mean()),

@@ -14,7 +14,6 @@ Writes a table (csv, md) and a picture to ``runs/dynamics_gravity``.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,14 +21,13 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 import tyro
-from dynamics import pick_rate, position_error, position_loss, repeated
+from dynamics import Budget, position_error, position_loss
 from dynamics.movers import MOVERS, Straight
 from experiment import (
     Fitted,
     Report,
     Task,
     draw_curves,
-    fit,
     open_folder,
     save_figure,
 )
@@ -44,47 +42,28 @@ TRAINED_SIZES = (3, 4, 5, 6, 7, 8)
 TEST_SIZES = (5, 8, 12, 20)
 TIME = 10 * GravityNBody.step
 # A step over finite turns takes thirty times as long as the others.
-NAMES = [name for name in MOVERS if "turns" not in name]
+MODELS = {name: make for name, make in MOVERS.items() if "turns" not in name}
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Budget):
     """Bodies under gravity, in systems of several sizes."""
 
     steps: int = 2000
     """Training steps of each model, a multiple of 100 (or less than 100)."""
-    batch_size: int = 50
-    """Systems a step."""
     num_train: int = 3000
     """Systems for training."""
     num_test: int = 500
     """Test systems of each size, and as many for the curves."""
-    learning_rate: float = 5e-3
-    """The highest learning rate."""
-    learning_rate_lie: float = 2e-3
-    """That of LieTransformers."""
-    seeds: int = 2
-    """How often each model is trained, from other weights."""
-    threads: int = 1
-    """CPU threads."""
     output: Path = Path("runs/dynamics_gravity")
-    """Where results and checkpoints go; a killed run resumes from there."""
-    smoke: bool = False
-    """Run for seconds, to see that everything works."""
 
 
 def make_task(config: Config) -> Task:
     """The same batches for every model; the curve is of the sizes of training."""
-    steps = min(config.steps, 100)
     train = GravityNBody("train", config.num_train, TRAINED_SIZES)
     val = GravityNBody("val", config.num_test, TRAINED_SIZES)
-    return Task(
-        partial(position_loss, time=TIME),
-        lambda epoch: repeated(train, epoch, steps, config.batch_size),
-        DataLoader(val, 250),
-        max(1, config.steps // 100),
-        lambda spent: 0.5 * (1 + math.cos(math.pi * spent)),
-    )
+    loss = partial(position_loss, time=TIME)
+    return config.task(loss, train, DataLoader(val, 250), config.steps)
 
 
 Errors = dict[str, list[list[float]]]  # by model, of each seed and size
@@ -104,9 +83,12 @@ def make_report(
     for name, seeds in fits.items():
         by_size = zip(*relative(errors, name), strict=True)
         minutes = sum(each.seconds for each in seeds) / len(seeds) / 60
-        rate = pick_rate(name, config.learning_rate, config.learning_rate_lie)
         row = [name, *[mean_and_deviation(each) for each in by_size]]
-        row += [f"{seeds[0].num_parameters:,}", f"{rate:g}", f"{minutes:.1f}"]
+        row += [
+            f"{seeds[0].num_parameters:,}",
+            f"{config.rate(name):g}",
+            f"{minutes:.1f}",
+        ]
         rows.append(row)
     return Report(
         "dynamics_gravity",
@@ -172,13 +154,7 @@ def main(config: Config) -> None:
     """Trains, measures, writes."""
     folder = open_folder(config)
     torch.set_num_threads(config.threads)
-    task = make_task(config)
-    fits: dict[str, list[Fitted]] = {name: [] for name in NAMES}
-    for seed in range(config.seeds):
-        for name in NAMES:
-            rate = pick_rate(name, config.learning_rate, config.learning_rate_lie)
-            place = folder / f"{name} {seed}"
-            fits[name].append(fit(MOVERS[name], task, rate, place, seed))
+    fits = config.train(MODELS, make_task(config), folder)
     tests = [GravityNBody("test", config.num_test, size) for size in TEST_SIZES]
     straight = [position_error(Straight(), test, TIME) for test in tests]
     errors = {"straight motion": [straight]}
