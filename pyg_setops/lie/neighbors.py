@@ -93,6 +93,7 @@ class KNN(Neighbors):
         if k == 0:
             return _by_target(own, own, pos)
         _, near = cKDTree(points).query(points, k)
+        near = _with_own(near.reshape(-1, k))
         target = numbers.repeat(k)
         source = numbers[near.reshape(-1)]
         index = _values(sets.index)
@@ -165,6 +166,18 @@ def _apart(
     extent = np.ptp(points, axis=0).sum() if len(points) else 0.0
     axis = index * (2 * extent + 2 * margin + 1)
     return np.column_stack([points, axis]), numbers
+
+
+def _with_own(near: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Neighbours ``[N, k]``, every point among its own.
+
+    It may be missing where ``k`` others lie on top of it: then it takes the place of
+    the last of them.
+    """
+    own = np.arange(len(near))
+    missing = (near != own[:, None]).all(axis=1)
+    near[missing, -1] = own[missing]
+    return near
 
 
 def _values(x: Tensor) -> NDArray[Any]:

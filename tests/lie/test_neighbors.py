@@ -50,6 +50,15 @@ def test_a_set_with_nan_keeps_to_itself(pos, sets, neighbors):
         assert found[i] == ([i] if own == 2 else clean[i])
 
 
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_points_on_top_of_each_other_are_their_own_neighbours(pos, sets, k):
+    lists = as_lists(KNN(k).edges(torch.zeros_like(pos), sets))
+    for i, same in enumerate(sets_as_neighbours(INDEX)):
+        assert i in lists[i]
+        assert len(set(lists[i])) == len(lists[i]) == min(k, len(same))
+        assert set(lists[i]) <= set(same)
+
+
 @pytest.mark.parametrize("neighbors", [KNN(3), Radius(2.0), FixedSubset(2)], ids=repr)
 def test_nobody_has_no_neighbours(neighbors):
     sets = SetIndex.build(torch.empty(0, dtype=torch.long), dim_size=2)
