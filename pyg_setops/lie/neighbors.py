@@ -13,6 +13,8 @@ from torch import Tensor
 from ..ragged import SetIndex
 from .lifted import LiftedSet
 
+_FARTHEST = 1e120
+
 
 class Neighbors(ABC):
     """Finds the neighbours of every point of a ragged batch, itself among them."""
@@ -158,10 +160,11 @@ def _apart(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Finite points, sets far apart along one more axis, and their numbers.
 
-    A point that is not finite is nobody's neighbour but its own.
+    A point that is not finite, or so far that a square would overflow, is nobody's
+    neighbour but its own.
     """
     points = _values(pos.double())
-    numbers = np.flatnonzero(np.isfinite(points).all(axis=1))
+    numbers = np.flatnonzero((np.abs(points) < _FARTHEST).all(axis=1))
     points, index = points[numbers], _values(sets.index)[numbers]
     extent = np.ptp(points, axis=0).sum() if len(points) else 0.0
     axis = index * (2 * extent + 2 * margin + 1)

@@ -41,10 +41,11 @@ def test_radius_keeps_to_the_set_and_the_distance(pos, sets, radius):
 
 
 @pytest.mark.parametrize("neighbors", [KNN(3), Radius(2.0)], ids=repr)
-def test_a_set_with_nan_keeps_to_itself(pos, sets, neighbors):
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e200])
+def test_a_set_that_flew_apart_keeps_to_itself(pos, sets, neighbors, value):
     clean = as_lists(neighbors.edges(pos, sets))
     broken = pos.clone()
-    broken[INDEX == 2] = torch.nan
+    broken[INDEX == 2] = value
     found = as_lists(neighbors.edges(broken, sets))
     for i, own in enumerate(INDEX.tolist()):
         assert found[i] == ([i] if own == 2 else clean[i])
