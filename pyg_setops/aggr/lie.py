@@ -133,7 +133,7 @@ class LieAggregation(SetAggregation):
         rows, sets = self.read(x, index, ptr, dim_size, dim)
         location = None
         if lifted is not None:
-            location = self._location(rows, lifted)
+            location = self._location(rows, lifted, sets)
         weight = self.weights(rows, sets, location)
         value = self.lin_value(rows).unflatten(-1, (self.heads, -1))
         out = self.lin_out(segment_sum(weight[..., None] * value, sets).flatten(1))
@@ -151,7 +151,7 @@ class LieAggregation(SetAggregation):
         score = (query * key).sum(-1) / key.size(-1) ** 0.5
         return segment_softmax(score if location is None else score + location, sets)
 
-    def _location(self, x: Tensor, lifted: LiftedSet) -> Tensor:
+    def _location(self, x: Tensor, lifted: LiftedSet, sets: SetIndex) -> Tensor:
         if self.location is None or repr(lifted.group) != repr(self.group):
             raise ValueError(
                 f"'lifted' must be a lift to the 'group' of the aggregation, "
@@ -162,11 +162,21 @@ class LieAggregation(SetAggregation):
                 f"'lifted' must have an element for each of the {len(x)} rows, got "
                 f"{len(lifted.g)}"
             )
-        group, sets = lifted.group, lifted.set_index
-        pos = lifted.repeat(lifted.pos)
-        centre = gather(segment_mean(pos, sets), sets)
-        seen = group.act(group.inv(lifted.g), centre)
+        inputs = torch.cat([_seen_centre(lifted, sets), lifted.orbit], dim=-1)
         network = self.location
-        inputs = torch.cat([seen, lifted.orbit], dim=-1)
         z = network.share(inputs).permute(1, 2, 0) + network.biases[0]
         return network(z.contiguous()).t()
+
+
+def _seen_centre(lifted: LiftedSet, sets: SetIndex) -> Tensor:
+    """The centre of its set as the frame of each element sees it, ``[M, dim]``."""
+    group = lifted.group
+    linear, pos = group.split(lifted.g)
+    if not group.translations:
+        pos = lifted.repeat(lifted.pos)
+    centre = gather(segment_mean(pos, sets), sets)
+    if group.translations:
+        # Far from the origin a centre is rounded; that of what is left is not.
+        rest = pos - centre
+        centre = gather(segment_mean(rest, sets), sets) - rest
+    return group.points.act(group.points.inverse(linear), centre)

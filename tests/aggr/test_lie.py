@@ -1,5 +1,7 @@
 """LieAggregation against a loop over sets, and where elements are."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch_geometric.nn import SAGEConv
@@ -90,6 +92,27 @@ def test_does_not_change_when_points_and_lift_move(group):
     out = aggregation(x, index, lifted=lifted)
     moved = aggregation(x, index, lifted=lifted.moved(h))
     torch.testing.assert_close(moved, out, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("group", [T(3), SE3()], ids=repr)
+def test_sees_as_well_far_from_the_origin(group):
+    aggregation = LieAggregation(3, 4, heads=2, group=group)
+    x, pos = torch.randn(6, 3), torch.randn(6, 3) + 1e5
+    lifted = group.lift(pos, SetIndex.build(INDEX))
+    # The points are near each other, so that they move to the origin exactly.
+    centred = torch.cat([group.split(lifted.g)[0], pos - pos[0]], dim=1)
+    near = replace(lifted, g=centred, pos=pos - pos[0])
+    found, expected = (aggregation(x, INDEX, lifted=each) for each in (lifted, near))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def test_the_centre_is_that_of_the_set_that_is_aggregated():
+    """Whatever the layout of the lift, if it has the same elements."""
+    aggregation = LieAggregation(3, 4, heads=2, group=T(3)).double()
+    x, pos = torch.randn(6, 3, **FLOAT64), torch.randn(6, 3, **FLOAT64)
+    lifts = T(3).lift(pos, SetIndex.build(INDEX)), T(3).lift(pos)
+    one, other = (aggregation(x, INDEX, lifted=lifted) for lifted in lifts)
+    torch.testing.assert_close(one, other)
 
 
 def test_has_two_derivatives():
