@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import Linear, Parameter
@@ -130,10 +132,10 @@ class LieAggregation(SetAggregation):
             TypeError: If ``index`` or ``ptr`` does not hold integers.
             ValueError: If the layout is not one, or the lift is not of the elements.
         """
-        rows, sets = self.read(x, index, ptr, dim_size, dim)
-        location = None
         if lifted is not None:
-            location = self._location(rows, lifted, sets)
+            self._check(x, lifted)  # before the first input tells the width
+        rows, sets = self.read(x, index, ptr, dim_size, dim)
+        location = None if lifted is None else self._location(lifted, sets)
         weight = self.weights(rows, sets, location)
         value = self.lin_value(rows).unflatten(-1, (self.heads, -1))
         out = self.lin_out(segment_sum(weight[..., None] * value, sets).flatten(1))
@@ -151,19 +153,23 @@ class LieAggregation(SetAggregation):
         score = (query * key).sum(-1) / key.size(-1) ** 0.5
         return segment_softmax(score if location is None else score + location, sets)
 
-    def _location(self, x: Tensor, lifted: LiftedSet, sets: SetIndex) -> Tensor:
+    def _check(self, x: Tensor, lifted: LiftedSet) -> None:
         if self.location is None or repr(lifted.group) != repr(self.group):
             raise ValueError(
                 f"'lifted' must be a lift to the 'group' of the aggregation, "
                 f"{self.group}, got one to {lifted.group}"
             )
-        if len(lifted.g) != len(x):
+        rows = math.prod(x.shape[:-1])
+        if len(lifted.g) != rows:
             raise ValueError(
-                f"'lifted' must have an element for each of the {len(x)} rows, got "
+                f"'lifted' must have an element for each of the {rows} rows, got "
                 f"{len(lifted.g)}"
             )
-        inputs = torch.cat([_seen_centre(lifted, sets), lifted.orbit], dim=-1)
+
+    def _location(self, lifted: LiftedSet, sets: SetIndex) -> Tensor:
+        assert self.location is not None
         network = self.location
+        inputs = torch.cat([_seen_centre(lifted, sets), lifted.orbit], dim=-1)
         z = network.share(inputs).permute(1, 2, 0) + network.biases[0]
         return network(z.contiguous()).t()
 

@@ -136,7 +136,6 @@ class LieSelfAttention(LazyChannels, MessagePassing):
         Returns:
             Features ``[M, out_channels]``.
         """
-        self.see(x)
         if x.size(0) != lifted.set_index.num_elements:
             raise ValueError(
                 f"'x' must have a row for each of the {lifted.set_index.num_elements} "
@@ -144,6 +143,7 @@ class LieSelfAttention(LazyChannels, MessagePassing):
             )
         if pairs is None:
             pairs = self.pairs(lifted, edge_index)
+        self.see(x)
         target, source = self.scores.sides(x, lifted)
         value = self.lin_value(x).unflatten(-1, (self.heads, -1))
         out = attend(self.scores, target, source, value, pairs)

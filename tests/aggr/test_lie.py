@@ -182,3 +182,12 @@ def test_reads_out_a_transformer(group):
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_wrong_lift_leaves_the_width_open():
+    aggregation, x = LieAggregation(-1, 4, group=T(3)), torch.randn(6, 3)
+    for lifted in (T(3).lift(x[:5]), SE3().lift(x)):
+        with pytest.raises(ValueError, match="'lifted'"):
+            aggregation(x, INDEX, lifted=lifted)
+    assert aggregation.in_channels == -1
+    assert aggregation(x[:, :2], INDEX, lifted=T(3).lift(x)).shape == (4, 4)

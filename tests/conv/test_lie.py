@@ -387,6 +387,16 @@ def test_widths_types_and_errors():
         LieSelfAttention(IN, OUT, SE3(), 2, neighbors="near")
 
 
+def test_a_wrong_lift_leaves_the_width_open():
+    conv, (x, lifted) = LieSelfAttention(-1, OUT, SE3(), HEADS), problem(SE3())
+    for rows, lift in ((x[:5], lifted), (x, problem(T(3))[1])):
+        with pytest.raises(ValueError, match=r"'x' must|'lifted' must"):
+            conv(rows, lift)
+    assert conv.in_channels == -1
+    lifted = SE3().lift(torch.randn(8, 3))
+    assert conv(torch.randn(8, 2), lifted).shape == (8, OUT)
+
+
 @pytest.mark.parametrize(
     "options",
     [
