@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.inits import reset
 from torch_geometric.typing import Adj
 
+from ..lending import call_with
 from ..ragged import SetIndex, blocks, segment_sum
 from ..ragged.eager import is_eager
 from ..se3 import EdgeGeometry, HarmonicProduct, fading_softmax
@@ -220,18 +220,18 @@ class SE3TransformerConv(MessagePassing):
         if order is not None:
             edge_index = edge_index[:, order]
             edge_attr = None if edge_attr is None else edge_attr[order]
-        parts = []
+        weights, parts = dict(self.named_parameters()), []
         for block in blocks(sets, self.max_edges, wait=True):
-            attend = partial(
-                self._attend,
+            own = None if edge_attr is None else edge_attr[block.rows]
+            heard = checkpoint(
+                call_with,
+                *(self, weights, self._attend),
                 *(source, query[block.numbers], pos, pos[block.numbers]),
-                edge_index[0, block.rows],
-                None if edge_attr is None else edge_attr[block.rows],
-                block.sets,
+                *(edge_index[0, block.rows], own, block.sets),
+                use_reentrant=False,
+                preserve_rng_state=False,
             )
-            parts.append(
-                checkpoint(attend, use_reentrant=False, preserve_rng_state=False)
-            )
+            parts.append(heard)
         return torch.cat(parts)
 
     def _attend(

@@ -243,6 +243,21 @@ def test_a_graph_does_not_see_another():
     )
 
 
+def test_parts_have_the_gradients_of_lent_weights():
+    """The backward pass comes when the layer has its own weights back."""
+    conv, found = make(), []
+    x, pos, edge_index, _ = cloud(conv)
+    lent = {
+        name: (1.5 * weight.detach()).requires_grad_()
+        for name, weight in conv.named_parameters()
+    }
+    for max_edges in (100, 3):
+        conv.max_edges = max_edges
+        out = torch.func.functional_call(conv, lent, (x, pos, edge_index))
+        found.append(torch.autograd.grad(out.square().sum(), list(lent.values())))
+    torch.testing.assert_close(*found)
+
+
 def ring(conv, nodes):
     """Nodes near one another, each with an edge from the 20 next."""
     x, pos, _, _ = cloud(conv, nodes)
