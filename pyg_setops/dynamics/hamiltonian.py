@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.nn import Module
+from torch.nn.parameter import is_lazy
 
 from ..ragged import SetIndex, segment_sum
 from ..ragged.eager import is_eager
@@ -39,7 +40,9 @@ class HamiltonianNet(Module):
         substeps: How many steps the integrator takes between two states.
         recompute: Keep the states only, and take each step again on the way back: the
             memory of a roll-out is then that of one step, and its training takes up
-            to half as long again. The result can be differentiated once.
+            to half as long again. The result can be differentiated once, in the
+            arguments and in the parameters of this module: a potential with weights
+            must be a module.
 
     Shapes:
         - **input:** particles :math:`(N, C)`, positions and momenta :math:`(N, d)`
@@ -136,14 +139,23 @@ class HamiltonianNet(Module):
                 )
             return pos, momentum
 
-        weights = [weight for weight in self.parameters() if weight.requires_grad]
         states = [(pos, momentum)]
         for _ in range(num_steps):
-            if self.recompute and is_eager() and torch.is_grad_enabled():
-                states.append(recomputed(advance, (*states[-1], x, mass), weights))
+            if self._forgets():
+                states.append(recomputed(advance, (*states[-1], x, mass), self))
             else:
                 states.append(advance(*states[-1], x, mass))
         return Trajectory(*(torch.stack(each, 1) for each in zip(*states, strict=True)))
+
+    def _forgets(self) -> bool:
+        """Whether the next step is to be taken again on the way back."""
+        return (
+            self.recompute
+            and is_eager()
+            and torch.is_grad_enabled()
+            # Weights without a shape get it in the first step, which is a plain one.
+            and not any(is_lazy(weight) for weight in self.parameters())
+        )
 
     def force(
         self, x: Tensor | None, pos: Tensor, batch: Tensor | None = None

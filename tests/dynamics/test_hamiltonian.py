@@ -111,6 +111,66 @@ def test_recomputed_draws_the_same_random_numbers(systems):
     torch.testing.assert_close(results[0], results[1])
 
 
+def test_recomputed_has_the_gradients_of_lent_weights(systems):
+    """The backward pass comes when the network has its own weights back."""
+    results = []
+    for recompute in (False, True):
+        torch.manual_seed(5)
+        net = make("pairs", recompute=recompute)
+        lent = {
+            name: (1.5 * weight.detach()).requires_grad_()
+            for name, weight in net.named_parameters()
+        }
+        inputs = systems.x, systems.pos, systems.momentum, 0.1, 3, None, systems.batch
+        path = torch.func.functional_call(net, lent, inputs)
+        results.append(
+            torch.autograd.grad(
+                path.pos.square().sum(), list(lent.values()), allow_unused=True
+            )
+        )
+    torch.testing.assert_close(*results)
+
+
+def test_recomputed_takes_frozen_weights_as_they_are(systems):
+    results = []
+    for recompute in (False, True):
+        torch.manual_seed(5)
+        net = make("pairs", recompute=recompute)
+        net.potential.mlp.requires_grad_(False)
+        systems.follow(net).pos.square().sum().backward()
+        results.append([weight.grad for weight in net.parameters()])
+    torch.testing.assert_close(*results)
+
+
+def test_recomputed_makes_a_lazy_potential(systems):
+    results = []
+    for recompute in (False, True):
+        torch.manual_seed(5)
+        potential = CentredPotential(SwarmAggregation(-1, 1, hidden_channels=8))
+        net = HamiltonianNet(potential.double(), recompute=recompute)
+        systems.follow(net).pos.square().sum().backward()
+        results.append([weight.grad for weight in net.parameters()])
+    torch.testing.assert_close(*results)
+
+
+def test_recomputed_is_in_the_autocast_of_its_forward():
+    seen = []
+
+    class Watched(PairPotential):
+        def forward(self, x, pos, batch):
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return super().forward(x, pos, batch)
+
+    net = HamiltonianNet(Watched(0, 4), recompute=True)
+    for enabled in (True, False):
+        with torch.autocast("cpu", torch.bfloat16, enabled):
+            path = net(None, torch.randn(5, 3), torch.randn(5, 3), 0.1, 3)
+        with torch.autocast("cpu", torch.bfloat16, not enabled):
+            path.pos.square().sum().backward()
+        assert seen == [enabled] * 6
+        seen.clear()
+
+
 class Kept:
     def __init__(self, tensor):
         self.tensor = tensor
