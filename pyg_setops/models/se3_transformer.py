@@ -186,7 +186,8 @@ class SE3Transformer(torch.nn.Module):
 
         Returns:
             Energies ``[B]`` and forces ``[N, 3]``, which can be differentiated in
-            training mode: for a loss of forces.
+            training mode: for a loss of forces. In evaluation they keep no graph, and
+            are had under ``torch.no_grad`` and ``torch.inference_mode`` too.
 
         Raises:
             ValueError: If the prediction does not begin with a scalar, or is one of
@@ -205,11 +206,14 @@ class SE3Transformer(torch.nn.Module):
                 f"forces need a prediction of graphs that begins with '0e', got "
                 f"{self.irreps_out} with readout={self.readout!r}"
             )
-        data = copy(data)
-        with torch.enable_grad():
+        differentiable = self.training and torch.is_grad_enabled()
+        infers = torch.is_inference_mode_enabled()
+        # Forces are derivatives, which inference mode has none of.
+        with torch.inference_mode(False), torch.enable_grad():
+            data = data.clone() if infers else copy(data)
             data.pos = data.pos.detach().requires_grad_()
             energy = self(data)[:, 0]
             (gradient,) = torch.autograd.grad(
-                energy.sum(), data.pos, create_graph=self.training
+                energy.sum(), data.pos, create_graph=differentiable
             )
-        return energy, -gradient
+        return energy if differentiable else energy.detach(), -gradient

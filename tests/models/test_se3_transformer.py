@@ -91,6 +91,21 @@ def test_forces_are_the_gradient_of_the_energy():
     torch.testing.assert_close(total, torch.zeros_like(total), rtol=0, atol=1e-12)
 
 
+def test_forces_are_had_in_inference_mode_and_keep_no_graph():
+    model, batch = make("0e", readout="sum").eval(), molecules(sizes=(4, 3))
+    expected = model.energy_and_forces(batch)
+    with torch.inference_mode():
+        # Also of what was made there.
+        found = [model.energy_and_forces(each) for each in (batch, batch.clone())]
+    for each in (expected, *found):
+        assert not any(tensor.requires_grad for tensor in each)
+        torch.testing.assert_close(each, expected)
+    with torch.no_grad():
+        energy, forces = model.train().energy_and_forces(batch)
+    assert not energy.requires_grad
+    assert not forces.requires_grad
+
+
 def test_forces_can_be_trained_on():
     model = make("0e", readout="sum").train()
     _, forces = model.energy_and_forces(molecules(sizes=(4, 3)))
