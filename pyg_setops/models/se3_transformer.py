@@ -130,6 +130,8 @@ class SE3Transformer(torch.nn.Module):
                 f"'irreps_hidden' must have the irreps of the prediction, {out}; "
                 f"{', '.join(unknown)} is not in {hidden}"
             )
+        if "0e" not in hidden:
+            raise ValueError(f"'irreps_hidden' must have '0e' among them, got {hidden}")
         if readout not in (*_POOLS, "none"):
             raise ValueError(
                 f"'readout' must be 'mean', 'sum' or 'none', got {readout!r}"
@@ -158,7 +160,12 @@ class SE3Transformer(torch.nn.Module):
         )
 
     def forward(self, data: Data) -> Tensor:
-        """Predicts for every graph of a batch, or every node."""
+        """Predicts for every graph of a batch, or every node.
+
+        Raises:
+            ValueError: If the data lacks something.
+        """
+        self._check(data)
         x = self._nodes(data)
         edge_attr = data.edge_attr if self.edge_channels > 0 else None
         for block in self.blocks:
@@ -166,9 +173,25 @@ class SE3Transformer(torch.nn.Module):
         x = self.head(x)
         if self.readout == "none":
             return x
-        count = 1 if data.batch is None else data.num_graphs
+        count = 1 if data.batch is None else getattr(data, "num_graphs", None)
         sets = SetIndex.build(data.batch, None, count, x.size(0), x.device)
         return _POOLS[self.readout](x, sets)
+
+    def _check(self, data: Data) -> None:
+        needed = {
+            "pos": True,
+            "edge_index": True,
+            "edge_attr": self.edge_channels > 0,
+            "z": self.embedding is not None,
+            "x": self.lin_x is not None,
+        }
+        missing = [
+            name
+            for name in needed
+            if needed[name] and getattr(data, name, None) is None
+        ]
+        if missing:
+            raise ValueError(f"'data' must have {missing} for this model, got {data}")
 
     def _nodes(self, data: Data) -> Tensor:
         nodes = []

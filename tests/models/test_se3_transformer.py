@@ -130,6 +130,27 @@ def test_errors(arguments, message):
         make(**arguments)
 
 
+def test_hidden_irreps_have_scalars():
+    with pytest.raises(ValueError, match="'irreps_hidden' must have '0e'"):
+        SE3Transformer("1o", "4x1o", num_types=0, irreps_x="1o", heads=2)
+
+
+@pytest.mark.parametrize("name", ["pos", "edge_index", "edge_attr", "z", "x"])
+def test_what_data_lack_is_named(name):
+    model, batch = make(irreps_x="1x0e", edge_channels=2), molecules(x="1x0e")
+    batch.edge_attr = torch.randn(batch.num_edges, 2, dtype=torch.float64)
+    assert model(batch).shape == (3, 6)
+    del batch[name]
+    with pytest.raises(ValueError, match=rf"'data' must have \['{name}'\]"):
+        model(batch)
+
+
+def test_graphs_are_told_apart_by_batch_alone():
+    model, batch = make(), molecules()
+    plain = Data(**{key: batch[key] for key in ("z", "pos", "edge_index", "batch")})
+    torch.testing.assert_close(model(plain), model(batch))
+
+
 def test_forces_need_an_energy():
     with pytest.raises(ValueError, match="begins with '0e', got 1x1o"):
         make("1o").energy_and_forces(molecules())
