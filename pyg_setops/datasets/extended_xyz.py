@@ -19,7 +19,10 @@ _SYMBOLS = (
     "Nh Fl Mc Lv Ts Og"
 )
 _NUMBERS = {symbol: number for number, symbol in enumerate(_SYMBOLS.split(), 1)}
-_ENTRY = re.compile(r'([\w-]+)=("[^"]*"|\S+)')
+# Keys and values may be quoted, in one of four ways, and stand apart from the sign.
+_QUOTED = r"""\"(?:[^"\\]|\\.)*\"|'[^']*'|\{[^}]*\}|\[[^]]*\]"""
+_ENTRY = re.compile(rf"({_QUOTED}|[^\s=]+)\s*=\s*({_QUOTED}|\S+)")
+_IS_QUOTED = re.compile(_QUOTED)
 _FORCES, _ENERGIES = ("forces", "force"), ("energy", "Energy", "E")
 
 
@@ -69,20 +72,42 @@ def read_extended_xyz(file: TextIO, name: str | Path) -> Iterator[Frame]:
 
 
 def _read_frame(size: int, lines: list[str]) -> Frame:
-    header = {key: value.strip('"') for key, value in _ENTRY.findall(lines[0])}
-    if "T" in header.get("pbc", "F"):
-        raise ValueError(f"pbc={header['pbc']!r}")
+    if size < 1:
+        raise ValueError(f"expected at least one atom, got {size}")
+    header = {_bare(key): _bare(value) for key, value in _ENTRY.findall(lines[0])}
+    _refuse_periodic(header)
     columns = _columns(header.get("Properties", "species:S:1:pos:R:3"))
     cells = [line.split() for line in lines[1:]]
-    z = np.array([_NUMBERS[row[columns["species"].start]] for row in cells])
+    width = max(column.stop for column in columns.values())
+    if min(map(len, cells)) < width:
+        raise ValueError(f"expected {width} columns for each of {size} atoms")
     energies = [header[key] for key in _ENERGIES if key in header]
     forces = [columns[key] for key in _FORCES if key in columns]
     return Frame(
-        z,
+        _species(cells, columns),
         _numbers(cells, columns["pos"]),
         _numbers(cells, forces[0]) if forces else None,
         float(energies[0]) if energies else None,
     )
+
+
+def _bare(text: str) -> str:
+    return text[1:-1] if _IS_QUOTED.fullmatch(text) else text
+
+
+def _refuse_periodic(header: dict[str, str]) -> None:
+    """By the format's rule, a lattice alone says that all directions are periodic."""
+    pbc = header.get("pbc", "T T T" if "Lattice" in header else "F F F")
+    if any(flag[0] in "Tt1" for flag in re.findall(r"\w+", pbc)):
+        stated = f"pbc={pbc!r}" if "pbc" in header else "a Lattice without pbc='F F F'"
+        raise ValueError(stated)
+
+
+def _species(cells: list[list[str]], columns: dict[str, slice]) -> NDArray[np.int64]:
+    """Atomic numbers, of symbols or as they stand."""
+    if "species" not in columns and "Z" in columns:
+        return np.array([int(row[columns["Z"].start]) for row in cells])
+    return np.array([_NUMBERS[row[columns["species"].start]] for row in cells])
 
 
 def _columns(properties: str) -> dict[str, slice]:

@@ -82,6 +82,47 @@ def test_columns_may_stand_in_any_order_and_forces_may_be_missing():
     assert frame.energy == 0
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "energy=-1.5",
+        "energy = -1.5",
+        '"energy"=-1.5',
+        "'energy' = {-1.5}",
+        'energy="-1.5" pbc="F F F" Lattice="9 0 0 0 9 0 0 0 9"',
+        "pbc=[false, false, False] energy=-1.5",
+        "Lattice={9 0 0 0 9 0 0 0 9} pbc={0 0 0} energy=[-1.5]",
+        r'comment="not \"energy=7\", no" energy=-1.5 dft.energy=7',
+        "ready energy=-1.5 and energy_gap=7",
+    ],
+)
+def test_entries_may_be_quoted_and_stand_apart(entry):
+    (frame,) = read_extended_xyz(io.StringIO(f"1\n{entry}\nH 0 0 0\n"), "h")
+    assert frame.energy == -1.5
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "pbc={F F T}",
+        "pbc=[T, T, T]",
+        'pbc="true false false"',
+        'pbc="0 0 1"',
+        'Lattice="9 0 0 0 9 0 0 0 9"',  # periodic, unless it is said not to be
+    ],
+)
+def test_periodic_ones_are_refused_however_they_say_so(entry):
+    with pytest.raises(ValueError, match="pbc"):
+        list(read_extended_xyz(io.StringIO(f"1\n{entry}\nH 0 0 0\n"), "h"))
+
+
+def test_atomic_numbers_may_take_the_place_of_symbols():
+    text = "2\nProperties=pos:R:3:Z:I:1\n0 0 0 1\n0 0 1 8\n"
+    (frame,) = read_extended_xyz(io.StringIO(text), "oh")
+    assert frame.z.tolist() == [1, 8]
+    assert frame.pos.tolist() == [[0, 0, 0], [0, 0, 1]]
+
+
 def test_units_and_references(write):
     (data,) = MDTrajectory(write(WATER), unit="Ha", references={8: -75.0, 1: -0.5})
     assert float(data.energy) == pytest.approx(-0.4 * 27.211386245988)
@@ -118,6 +159,9 @@ def test_archives_of_md17_and_of_its_revision_are_read(tmp_path, names, shape):
         (WATER.replace("O ", "Xx "), "line 1.*Xx"),
         (WATER.replace("F F F", "T T T"), "pbc"),
         (WATER.replace("0.76", "oops"), "oops"),
+        (WATER.replace(" 0.5", ""), "expected 7 columns for each of 3"),
+        ("2\n\nH 0 0 0\n\n", "expected 4 columns for each of 2"),
+        ("-1\n", "at least one atom, got -1"),
         (WATER + PROTON, "some molecules"),
         ("", "at least one"),
     ],
