@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -87,6 +88,8 @@ class MDTrajectory(InMemoryDataset):
         if is_sample:
             path = embedded(str(source), f"{split or 'train'}.npz")
         frames, known = _read(path)
+        if not frames:
+            raise ValueError(f"{path}: expected at least one molecule, got none")
         references = known if references is None else references
         scale = self.units[unit]
         self.data, self.slices = self.collate(
@@ -97,8 +100,11 @@ class MDTrajectory(InMemoryDataset):
 def _read(path: Path) -> tuple[Sequence[Frame], Mapping[int, float]]:
     """The molecules of a file, and the energies of isolated atoms that it knows."""
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
-            return _read_npz(path, dict(archive))
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(path):
+                raise ValueError(f"{path}: expected an archive, as of numpy.savez")
+            with np.load(file, allow_pickle=False) as archive:
+                return _read_npz(path, archive)
     if path.suffix not in (".xyz", ".extxyz"):
         raise ValueError(
             f"source: expected one of {_SAMPLES} or a .xyz, .extxyz or .npz file, got "
@@ -106,8 +112,6 @@ def _read(path: Path) -> tuple[Sequence[Frame], Mapping[int, float]]:
         )
     with open(path) as file:
         frames = list(read_extended_xyz(file, path))
-    if not frames:
-        raise ValueError(f"{path}: expected at least one molecule, got none")
     keys = {(frame.energy is None, frame.force is None) for frame in frames}
     if len(keys) > 1:
         raise ValueError(f"{path}: some molecules have energies or forces, others none")
@@ -115,7 +119,7 @@ def _read(path: Path) -> tuple[Sequence[Frame], Mapping[int, float]]:
 
 
 def _read_npz(
-    path: Path, archive: dict[str, NDArray[Any]]
+    path: Path, archive: Mapping[str, NDArray[Any]]
 ) -> tuple[Sequence[Frame], Mapping[int, float]]:
     found: dict[str, Any] = dict.fromkeys(_NAMES)
     for key, names in _NAMES.items():
@@ -132,11 +136,16 @@ def _read_npz(
         *(found[key] for key in ("pos", "energy", "force")),
     )
     shape = (len(pos), len(z), 3)
-    if pos.shape != shape or (force is not None and force.shape != shape):
-        raise ValueError(
-            f"{path}: expected positions and forces of shape {shape} for {len(z)} "
-            f"atoms, got {pos.shape} and {None if force is None else force.shape}"
-        )
+    for key, array, known in (
+        ("positions", pos, [shape]),
+        ("forces", force, [shape]),
+        ("energies", energy, [(len(pos),), (len(pos), 1)]),
+    ):
+        if array is not None and array.shape not in known:
+            raise ValueError(
+                f"{path}: expected {key} of shape {' or '.join(map(str, known))} for "
+                f"{len(z)} atoms, got {array.shape}"
+            )
     frames = [
         Frame(
             z,

@@ -184,3 +184,36 @@ def test_wrong_arguments_are_named(tmp_path, write):
     np.savez(path, z=np.array([1, 1]))
     with pytest.raises(ValueError, match="called R"):
         MDTrajectory(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"E": np.zeros(5)}, r"energies of shape \(4,\) or \(4, 1\).*got \(5,\)"),
+        ({"E": np.zeros(2)}, r"energies.*got \(2,\)"),
+        ({"E": np.zeros((4, 2))}, r"energies.*got \(4, 2\)"),
+        ({"F": np.zeros((4, 3, 2))}, r"forces.*got \(4, 3, 2\)"),
+        ({"R": np.zeros((0, 3, 3))}, "at least one molecule"),
+    ],
+)
+def test_archives_of_other_shapes_are_refused(tmp_path, changes, match):
+    path = tmp_path / "a.npz"
+    np.savez(path, **{"z": np.array([8, 1, 1]), "R": np.zeros((4, 3, 3)), **changes})
+    with pytest.raises(ValueError, match=match):
+        MDTrajectory(path)
+
+
+def test_what_an_archive_has_besides_does_not_matter(tmp_path):
+    path = tmp_path / "a.npz"
+    note = np.array({"by": "someone"}, dtype=object)
+    np.savez(path, z=np.array([1]), R=np.zeros((2, 1, 3)), note=note)
+    assert len(MDTrajectory(path)) == 2
+
+
+def test_what_is_no_archive_is_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    with pytest.raises(FileNotFoundError):
+        MDTrajectory(path)
+    path.write_bytes(b"not an archive")
+    with pytest.raises(ValueError, match=r"a\.npz: expected an archive"):
+        MDTrajectory(path)
