@@ -20,7 +20,7 @@ class RandomMotion(BaseTransform):
     Args:
         translation: The deviation :math:`\sigma`, in the unit of ``pos``.
         rotate: Whether to rotate.
-        vectors: The names of vectors ``[N, D]`` or, one for a graph, ``[B, D]``.
+        vectors: The names of vectors ``[N, *, D]`` or, one for a graph, ``[B, *, D]``.
         generator: Where motions are drawn from.
 
     Shapes:
@@ -28,7 +28,7 @@ class RandomMotion(BaseTransform):
         - **output:** the same data, its positions and vectors replaced
 
     Raises:
-        ValueError: If the data has no ``pos``.
+        ValueError: If the data has no ``pos``, or what is named is not vectors.
 
     Example:
         >>> data = Data(pos=torch.randn(5, 3), force=torch.randn(5, 3))
@@ -56,8 +56,9 @@ class RandomMotion(BaseTransform):
         pos = data.pos
         if pos is None:
             raise ValueError("'data' must have positions ('pos') to be moved")
-        num_graphs = getattr(data, "num_graphs", 1)
-        sets = SetIndex.build(data.batch, None, num_graphs, len(pos), pos.device)
+        count = 1 if data.batch is None else getattr(data, "num_graphs", None)
+        sets = SetIndex.build(data.batch, None, count, len(pos), pos.device)
+        num_graphs = sets.num_sets
         shift = torch.randn(
             num_graphs, pos.size(1), generator=self.generator, dtype=pos.dtype
         ).to(pos.device)
@@ -70,7 +71,13 @@ class RandomMotion(BaseTransform):
         data.pos = _turn(at_nodes, pos)
         for name in self.vectors:
             value = data[name]
-            data[name] = _turn(at_nodes if len(value) == len(pos) else turn, value)
+            own = at_nodes if len(value) == len(pos) else turn
+            if len(value) != len(own) or value.size(-1) != pos.size(1):
+                raise ValueError(
+                    f"'{name}' must be vectors of {len(pos)} nodes or {num_graphs} "
+                    f"graphs in {pos.size(1)} dimensions, got {list(value.shape)}"
+                )
+            data[name] = _turn(own, value)
         return data
 
     def __repr__(self) -> str:
@@ -99,4 +106,5 @@ def random_rotations(
 
 
 def _turn(turn: Tensor, vectors: Tensor) -> Tensor:
-    return (turn @ vectors[..., None]).squeeze(-1)
+    """Of ``[N, D, D]`` and ``[N, *, D]``, such as a vector at several times."""
+    return torch.einsum("nij,n...j->n...i", turn.to(vectors.dtype), vectors)

@@ -57,6 +57,36 @@ def test_is_reproduced_by_a_generator():
     assert torch.equal(first, second)
 
 
+def motion(**kwargs):
+    return RandomMotion(0.0, generator=torch.Generator().manual_seed(2), **kwargs)
+
+
+@pytest.mark.parametrize("num_times", [1, 4, 9])
+def test_vectors_at_several_times_turn_with_their_node(num_times):
+    batch = Batch.from_data_list([graph(n) for n in (4, 5)])
+    batch.v_t = torch.randn(9, num_times, 3, dtype=torch.float64)
+    moved = motion(vectors=("v_t",))(batch.clone())
+    assert moved.v_t.dtype == torch.float64
+    for time in range(num_times):
+        each = batch.clone()
+        each.v = batch.v_t[:, time].float()
+        expected = motion(vectors=("v",))(each).v
+        torch.testing.assert_close(moved.v_t[:, time].float(), expected)
+
+
+def test_graphs_are_told_apart_by_batch_alone():
+    batch = Batch.from_data_list([graph(n) for n in (4, 5)])
+    plain = Data(pos=batch.pos, batch=batch.batch)
+    assert torch.equal(motion()(plain).pos, motion()(batch).pos)
+
+
+def test_what_is_not_vectors_is_named():
+    for shape in ((5, 2), (3, 3)):
+        data = Data(pos=torch.randn(5, 3), v=torch.randn(shape))
+        with pytest.raises(ValueError, match="'v' must be vectors of 5 nodes"):
+            motion(vectors=("v",))(data)
+
+
 def test_errors():
     with pytest.raises(ValueError, match="'pos'"):
         RandomMotion()(Data(x=torch.ones(2, 1)))
