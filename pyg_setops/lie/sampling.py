@@ -39,7 +39,8 @@ def lift_uniforms(
     Returns:
         ``[N, count, num_uniform]``.
     """
-    alpha = _generators(num_uniform).to(like)
+    exact = _generators(num_uniform)
+    alpha = exact.to(like)
     step = torch.arange(count, dtype=like.dtype, device=like.device)
     lattice = step[:, None] * alpha
     if num_uniform > 0:
@@ -56,7 +57,8 @@ def lift_uniforms(
     elif frames == "set":
         shift = torch.full_like(alpha, 0.5).expand(rows, -1)
     else:
-        shift = 0.5 + _places(sets)[:, None].to(like.dtype) * alpha
+        # Far along the sequence, single precision has no digits for the fraction.
+        shift = (0.5 + _places(sets)[:, None] * exact.to(like.device)).frac().to(like)
     if frames == "set":
         shift = shift[sets.index]
     u = (shift[:, None] + lattice).frac()
@@ -81,4 +83,5 @@ def _generators(dim: int) -> Tensor:
     root = 2.0
     for _ in range(60):
         root = (1 + root) ** (1 / (dim + 1))
-    return torch.tensor([root**-power for power in range(1, dim + 1)])
+    powers = [root**-power for power in range(1, dim + 1)]
+    return torch.tensor(powers, dtype=torch.float64)

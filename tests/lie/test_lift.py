@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pyg_setops.lie import O3, SE2, SE3, SO3, Octahedral, T, back_project, lift_irreps
+from pyg_setops.lie.sampling import lift_uniforms
 from pyg_setops.ragged import SetIndex
 from tests.lie.groups import FINITE, GROUPS, IRREPS, SAMPLED
 
@@ -21,6 +22,17 @@ def points(group, n=12):
 
 def sets_of(*sizes):
     return SetIndex.build(ptr=torch.tensor([0, *sizes]).cumsum(0))
+
+
+def test_fixed_numbers_are_spread_out_in_large_sets():
+    """Any run of the sequence fills [0, 1) evenly, also late and in float32."""
+    sets = SetIndex.build(num_elements=100_000)
+    for dims in (1, 3):
+        u = lift_uniforms(sets, torch.empty(0), 1, dims, fixed=True)[-1000:, 0]
+        gap = u.sort(dim=0).values.diff(dim=0)
+        assert gap.max() < 0.005
+        assert (u >= 0).all()
+        assert (u < 1).all()
 
 
 @every_group
