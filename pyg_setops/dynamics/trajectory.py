@@ -35,15 +35,14 @@ def rollout_error(predicted: Trajectory, true: Trajectory) -> Tensor:
         >>> rollout_error(still, Trajectory(still.pos + 2, still.momentum))
         tensor([2., 2.])
     """
-    if predicted.pos.shape != true.pos.shape:
-        raise ValueError(
-            f"'predicted' and 'true' must have one shape, got "
-            f"{list(predicted.pos.shape)} and {list(true.pos.shape)}"
-        )
-    pos, momentum = (
-        (one - other).square().mean((0, 2))
-        for one, other in zip(predicted, true, strict=True)
-    )
+    pairs = list(zip(predicted, true, strict=True))
+    for one, other in pairs:
+        if one.shape != other.shape:
+            raise ValueError(
+                f"'predicted' and 'true' must have one shape, got {list(one.shape)} "
+                f"and {list(other.shape)}"
+            )
+    pos, momentum = ((one - other).square().mean((0, 2)) for one, other in pairs)
     return (pos + momentum) / 2
 
 

@@ -428,3 +428,5 @@ def test_wrong_arguments_are_named(systems):
     path = systems.follow(net)
     with pytest.raises(ValueError, match="one shape"):
         rollout_error(path, Trajectory(path.pos[:, 1:], path.momentum[:, 1:]))
+    with pytest.raises(ValueError, match=r"one shape, got \[11, 4, 3\]"):
+        rollout_error(path, Trajectory(path.pos, path.momentum[..., :1]))
