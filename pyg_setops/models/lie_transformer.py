@@ -127,12 +127,14 @@ class LieTransformer(torch.nn.Module):
             raise ValueError(
                 f"'pool' must be 'mean', 'sum', an Aggregation or None, got {pool!r}"
             )
+        if frames not in ("node", "set"):
+            raise ValueError(f"'frames' must be 'node' or 'set', got {frames!r}")
         if num_layers < 1:
             raise ValueError(f"'num_layers' must be positive, got {num_layers}")
         group.count_lifts(num_lifts)
         self.group = group
-        self.irreps_in = _with_scalars(in_channels, irreps_in)
-        self.irreps_out = _with_scalars(out_channels, irreps_out)
+        self.irreps_in = _with_scalars(irreps_in, in_channels=in_channels)
+        self.irreps_out = _with_scalars(irreps_out, out_channels=out_channels)
         if irreps_out is not None and isinstance(pool, Aggregation):
             raise ValueError("'pool' must be 'mean', 'sum' or None with 'irreps_out'")
         self.has_vectors_in = irreps_in is not None
@@ -189,10 +191,16 @@ class LieTransformer(torch.nn.Module):
 
         Returns:
             ``[B, C]``, or ``[N, C]`` with ``pool=None``.
+
+        Raises:
+            ValueError: If ``x``, ``pos`` and the layout do not match.
         """
         if lifted is None:
             sets = SetIndex.build(index, ptr, dim_size, len(pos), pos.device)
             lifted = self.lift(pos, sets, generator)
+        shape = [lifted.nodes.num_elements, self.lin_in.in_features]
+        if list(x.shape) != shape:
+            raise ValueError(f"'x' must have shape {shape}, got {list(x.shape)}")
         if self.has_vectors_in:
             x = lift_irreps(x, self.irreps_in, lifted)
         else:
@@ -249,9 +257,10 @@ class LieTransformer(torch.nn.Module):
         )
 
 
-def _with_scalars(channels: int, irreps: object) -> str:
+def _with_scalars(irreps: object, **named: int) -> str:
+    ((name, channels),) = named.items()
     if channels < 0:
-        raise ValueError(f"expected a number of channels, got {channels}")
+        raise ValueError(f"'{name}' must not be negative, got {channels}")
     scalars = [f"{channels}x0e"] if channels else []
     return "+".join([*scalars, *([] if irreps is None else [str(irreps)])])
 

@@ -1,5 +1,6 @@
 import copy
 import pickle
+import re
 
 import pytest
 import torch
@@ -253,10 +254,23 @@ def test_compiles_with_given_edges(group, irreps):
         ({"num_lifts": 2}, "'k' must"),
         ({"in_channels": 0}, "'in_channels'"),
         ({"out_channels": 0}, "'out_channels'"),
-        ({"out_channels": -1}, "number of channels"),
+        ({"in_channels": -1}, "'in_channels' must not be negative, got -1"),
+        ({"out_channels": -1}, "'out_channels' must not be negative, got -1"),
+        ({"frames": "graph"}, "'frames' must be"),
     ],
     ids=str,
 )
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         make(T(3), **options)
+
+
+@pytest.mark.parametrize("irreps_in", [None, "1o"])
+@pytest.mark.parametrize("shape", [(4, 0), (3, -1), (3, 1), (3,)])
+def test_features_of_a_wrong_shape_are_named(irreps_in, shape):
+    model = make(T(3), irreps_in=irreps_in)
+    width = model.lin_in.in_features
+    x = torch.randn(shape[0], *[width + each for each in shape[1:]], **FLOAT64)
+    message = re.escape(f"'x' must have shape [3, {width}], got {list(x.shape)}")
+    with pytest.raises(ValueError, match=message):
+        model(x, torch.randn(3, 3, **FLOAT64))
