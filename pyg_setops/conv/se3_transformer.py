@@ -19,6 +19,7 @@ from ..ragged import SetIndex, blocks, segment_sum
 from ..ragged.eager import is_eager
 from ..se3 import EdgeGeometry, HarmonicProduct, fading_softmax
 from ..se3.e3nn import import_o3, to_irreps
+from ..se3.exact import without_autocast
 from .adjacency import as_edges
 
 
@@ -160,6 +161,7 @@ class SE3TransformerConv(MessagePassing):
             torch.nn.init.normal_(lin.weight)
         reset(self.radial)
 
+    @without_autocast
     def forward(
         self, x: Tensor, pos: Tensor, edge_index: Adj, edge_attr: Tensor | None = None
     ) -> Tensor:
@@ -177,12 +179,6 @@ class SE3TransformerConv(MessagePassing):
         """
         edge_index = as_edges(edge_index)
         self._check_shapes(x, pos, edge_index, edge_attr)
-        if torch.is_autocast_enabled(x.device.type):
-            # e3nn's maps do not follow autocast, and rotations would be rounded.
-            dtype = self.lin_root.weight.dtype
-            edge_attr = None if edge_attr is None else edge_attr.to(dtype)
-            with torch.autocast(x.device.type, enabled=False):
-                return self.forward(x.to(dtype), pos.to(dtype), edge_index, edge_attr)
         nodes = self.lin_source(x), self.lin_query(x), pos
         if edge_index.size(1) <= self.max_edges or not is_eager():
             sets = SetIndex.build(edge_index[1], dim_size=x.size(0))
@@ -191,6 +187,7 @@ class SE3TransformerConv(MessagePassing):
             heard = self._attend_in_parts(*nodes, edge_index, edge_attr)
         return self.lin_out(heard) + self.lin_root(x)
 
+    @without_autocast
     def attention(
         self, x: Tensor, pos: Tensor, edge_index: Adj, edge_attr: Tensor | None = None
     ) -> Tensor:

@@ -362,6 +362,18 @@ def test_lower_precision(dtype):
     torch.testing.assert_close(out.double(), expected, rtol=0, atol=tolerance)
 
 
+def test_autocast_rounds_no_rotation():
+    conv = make(edge_channels=2).float()
+    x, pos, edge_index, edge_attr = cloud(conv)
+    given = x.float(), pos.float(), edge_index, edge_attr.float()
+    expected = conv(*given), conv.attention(*given)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = conv(*given), conv.attention(*given)
+        half = x.bfloat16(), pos.float(), edge_index, edge_attr.bfloat16()
+        assert conv.attention(*half).dtype == torch.float32
+    assert all(map(torch.equal, found, expected))
+
+
 def test_attention_is_what_neighbours_are_heard_by():
     conv = make(edge_channels=1, irreps_out="2x0e + 2x1o")
     x, pos, edge_index, edge_attr = cloud(conv)
