@@ -88,13 +88,13 @@ class ChargedNBody(SimulatedSystems):
         self.frames = check_frames(frames, _NUM_FRAMES)
         self.published = published
         if published:
-            if not isinstance(num_particles, int):
+            if np.ndim(num_particles) > 0:
                 raise ValueError(
                     "num_particles: expected one size for published=True, got "
                     f"{num_particles!r}"
                 )
-            most = _PUBLISHED.get(split, 0)
-            if num_systems is not None and num_systems > most:
+            most = _PUBLISHED.get(split)
+            if most is not None and num_systems is not None and num_systems > most:
                 raise ValueError(
                     f"num_systems: expected at most {most} for published=True and "
                     f"split={split!r}, got {num_systems}"

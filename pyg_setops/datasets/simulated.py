@@ -7,6 +7,7 @@ import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
+from operator import index
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -75,7 +76,8 @@ class SimulatedSystems(InMemoryDataset):
         if split not in self.splits:
             raise ValueError(f"split: expected one of {self.splits}, got {split!r}")
         num_systems = _SIZES[split] if num_systems is None else num_systems
-        sizes = (num_particles,) if isinstance(num_particles, int) else num_particles
+        sizes = [index(size) for size in np.atleast_1d(num_particles).tolist()]
+        seed = index(seed)
         if not sizes or min(sizes) < 2:
             raise ValueError(
                 f"num_particles: expected sizes of at least 2, got {num_particles!r}"

@@ -152,3 +152,5 @@ def test_published_has_its_limits(tmp_path):
         ChargedNBody("train", 1, (5, 20), published=True, root=tmp_path)
     with pytest.raises(ValueError, match="num_systems"):
         ChargedNBody("val", 2001, published=True, root=tmp_path)
+    with pytest.raises(ValueError, match=r"^split"):
+        ChargedNBody("valid", 5, published=True, root=tmp_path)

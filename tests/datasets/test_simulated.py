@@ -119,6 +119,17 @@ def test_a_flipped_bit_anywhere_in_the_table_of_a_block_is_noticed(make):
                 np.testing.assert_equal(block, whole)
 
 
+def test_numbers_may_be_those_of_numpy(make):
+    plain = make(num_systems=2, num_particles=(3, 7), seed=5)
+    sizes = np.array([3, 7])
+    for num_particles in (sizes, list(sizes)):
+        dataset = make(
+            num_systems=np.int64(2), num_particles=num_particles, seed=np.int64(5)
+        )
+        assert dataset.folder == plain.folder
+    assert make(num_systems=2, num_particles=sizes[0])[0].num_nodes == 3
+
+
 def test_the_folder_says_what_is_in_it(make):
     dataset = make(num_systems=2)
     said = json.loads((dataset.folder / "parameters.json").read_text())
