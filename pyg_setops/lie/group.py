@@ -133,7 +133,9 @@ class LieGroup:
     def log(self, g: Tensor) -> Tensor:
         """The inverse of :meth:`exp`, of the proper part where there are reflections.
 
-        The angle is at most π, and jumps there; derivatives are finite elsewhere.
+        The angle is at most π, and jumps there; derivatives are finite elsewhere. A
+        half turn has two logarithms, of which one is chosen, the same in spite of
+        rounding.
         """
         a, t = self.split(g)
         omega = self.points.log(a)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .point_group import PointGroup
-from .series import cotangent, norm, sinc, versine
+from .series import ROUNDING, cotangent, norm, sinc, versine
 
 
 class Planar(PointGroup):
@@ -64,8 +64,10 @@ class Planar(PointGroup):
         return torch.cat(parts, dim=-1)
 
     def log(self, a: Tensor) -> Tensor:
-        """The angle, from -π to π."""
-        return torch.atan2(a[..., 1:2], a[..., :1])
+        """The angle, from -π to π; of half a turn π, whatever rounding says."""
+        angle = torch.atan2(a[..., 1:2], a[..., :1])
+        least = ROUNDING * torch.finfo(a.dtype).eps - math.pi
+        return torch.where(angle < least, angle + 2 * math.pi, angle)
 
     def sign(self, a: Tensor) -> Tensor:
         """The last parameter, or 1."""

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from .series import arc, cosine, sinc
+from .series import ROUNDING, arc, cosine, sinc
 
 
 def multiply(p: Tensor, q: Tensor) -> Tensor:
@@ -52,10 +52,19 @@ def exp(omega: Tensor) -> Tensor:
 
 
 def log(q: Tensor) -> Tensor:
-    """The inverse of :func:`exp`, of length up to π."""
-    q = torch.where(q[..., :1] < 0, -q, q)
+    """The inverse of :func:`exp`, of length up to π.
+
+    A half turn has two; which is taken does not depend on rounding.
+    """
+    q = torch.where(_is_upper(q), q, -q)
     w, v = q[..., :1], q[..., 1:]
     return 2 * arc(v.square().sum(-1, keepdim=True), w) * v
+
+
+def _is_upper(q: Tensor) -> Tensor:
+    """Whether the first number that is not zero, but for rounding, is positive."""
+    sign = torch.where(q.abs() > ROUNDING * torch.finfo(q.dtype).eps, q.sign(), 0)
+    return (sign * sign.new_tensor([8.0, 4, 2, 1])).sum(-1, keepdim=True) >= 0
 
 
 def from_uniform(u: Tensor) -> Tensor:

@@ -18,6 +18,9 @@ from torch import Tensor
 _NEAR = 0.25
 _TERMS = range(8)
 
+#: What a few products of elements may lose, in units of the last place of 1.
+ROUNDING = 16
+
 
 def _alternating(offset: int) -> list[float]:
     """The coefficients of ``sum (-1)^k s^k / (2k + offset)!``."""

@@ -7,6 +7,7 @@ from pyg_setops.lie import (
     E3,
     SE2,
     SE3,
+    SO2,
     SO3,
     Cyclic,
     Dihedral,
@@ -196,6 +197,42 @@ def test_only_logarithms_jump():
     assert jump["matrix"] < 1e-5
     assert jump["wigner"] < 1e-4
     assert jump["log"] > 6
+
+
+@pytest.mark.parametrize("embedding", ["log", "matrix", "wigner", "index"])
+@pytest.mark.parametrize(
+    ("make", "arguments"),
+    [
+        (Cyclic, {"n": 2}),
+        (Cyclic, {"n": 6}),
+        (Dihedral, {"n": 4}),
+        (Tetrahedral, {"inversion": True}),
+        (Octahedral, {}),
+        (Icosahedral, {}),
+    ],
+)
+def test_pairs_of_finite_groups_do_not_change_by_any_element(
+    make, arguments, embedding
+):
+    """Nor do half turns, whose logarithm may go either way round."""
+    group = make(**arguments, embedding=embedding)
+    t = torch.randn(len(group.table), group.dim, **FLOAT64)
+    g = torch.cat([group.table, t], dim=1)
+    at_rest = group.pair(g[:, None], g)
+    for h in g:
+        moved = group.mul(h.expand_as(g), g)
+        close(group.pair(moved[:, None], moved), at_rest)
+
+
+@pytest.mark.parametrize("angle", [math.pi, -math.pi, math.pi - 1e-15, 1e-15 - math.pi])
+@pytest.mark.parametrize("axis", [[1.0, 0, 0], [-1, 0, 0], [0, -1, 1], [0, 0, -1]])
+def test_a_half_turn_has_one_logarithm(angle, axis):
+    axis = torch.nn.functional.normalize(torch.tensor(axis, **FLOAT64), dim=0)
+    omega = SO3().log(SO3().exp(angle * axis))
+    close(omega.norm(), torch.tensor(math.pi, **FLOAT64))
+    assert omega[omega.abs() > 1e-9][0] > 0
+    (turn,) = SO2().log(SO2().exp(torch.tensor([angle], **FLOAT64)))
+    close(turn, torch.tensor(math.pi, **FLOAT64))
 
 
 EMBEDDINGS = ["matrix", "log", "wigner", RadialEmbedding(2.0, 3)]
