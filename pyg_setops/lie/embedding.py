@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..ragged.precision import accumulator
 from .series import cosine
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class MatrixEmbedding(PairEmbedding):
         points = group.points
         if not points.entries_are_matrix:
             return super().outer(group, g_i, g_j)
+        dtype = g_i.dtype
+        # Half precision has no digits for the difference of two products.
+        g_i, g_j = (g.to(accumulator(dtype)) for g in (g_i, g_j))
         (a, s), (b, t) = group.split(g_i), group.split(g_j)
         # Differences do not change by the shift; their rounding does.
         centre = t.detach().mean(1, keepdim=True)
@@ -82,7 +86,7 @@ class MatrixEmbedding(PairEmbedding):
         if group.translations:
             start = points.act(points.inverse(b), t - centre).permute(2, 0, 1)
             parts.append(entries[:, group.dim] - start[:, :, None])
-        return torch.cat(parts).permute(1, 2, 3, 0)
+        return torch.cat(parts).permute(1, 2, 3, 0).to(dtype)
 
 
 class LogEmbedding(PairEmbedding):

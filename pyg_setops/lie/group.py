@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..ragged import SetIndex
-from ..ragged.precision import accumulator
+from ..ragged.precision import accumulator, without_autocast
 from .embedding import PairEmbedding, resolve_embedding
 from .irreps import irreps_blocks
 from .lifted import LiftedSet, lift_layout
@@ -115,11 +115,13 @@ class LieGroup:
 
     def pair(self, g_i: Tensor, g_j: Tensor) -> Tensor:
         """The embedding of ``g_j^-1 g_i``, ``[*, pair_dim]``."""
-        return self.embedding(self, self.between(g_i, g_j))
+        with without_autocast(g_i):  # rotations would be rounded
+            return self.embedding(self, self.between(g_i, g_j))
 
     def pairs(self, g_i: Tensor, g_j: Tensor) -> Tensor:
         """All pairs of ``[G, r, *]`` and ``[G, n, *]``, ``[G, r, n, pair_dim]``."""
-        return self.embedding.outer(self, g_i, g_j)
+        with without_autocast(g_i):
+            return self.embedding.outer(self, g_i, g_j)
 
     def exp(self, omega: Tensor) -> Tensor:
         """From the Lie algebra ``[*, algebra_dim]``: linear part, then translation."""

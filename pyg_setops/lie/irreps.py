@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..ragged.precision import without_autocast
+
 if TYPE_CHECKING:
     from .lifted import LiftedSet
 
@@ -79,10 +81,12 @@ def _turn(x: Tensor, irreps: object, lifted: LiftedSet, transpose: bool) -> Tens
     linear, _ = group.split(lifted.g)
     parts, start = [], 0
     for multiplicity, degree, parity in irreps_blocks(irreps):
-        d = group.points.wigner(degree, parity, linear).to(x.dtype)
-        size = d.size(-1)
+        size = group.points.degree_dim(degree)
         end = start + multiplicity * size
         rows = x[:, start:end].unflatten(1, (multiplicity, size))
-        parts.append((rows @ (d if transpose else d.mT)).flatten(1))
+        with without_autocast(x):  # rotations would be rounded
+            d = group.points.wigner(degree, parity, linear)
+            turn = (d if transpose else d.mT).to(torch.promote_types(d.dtype, x.dtype))
+            parts.append((rows.to(turn.dtype) @ turn).flatten(1).to(x.dtype))
         start = end
     return torch.cat(parts, dim=-1)

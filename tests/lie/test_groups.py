@@ -290,6 +290,25 @@ def test_all_pairs_are_those_one_by_one(group, embedding):
         torch.testing.assert_close(result, expected, rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("embedding", ["matrix", "wigner", "index"])
+def test_pairs_are_as_good_in_half_precision_as_their_elements(dtype, embedding):
+    """Float32 under autocast, or half precision itself; near points of a wide set."""
+    group = Octahedral(embedding=embedding)
+    t = 10 * torch.randn(24, 3)
+    t[12:] = t[:12] + 0.1
+    g = torch.cat([group.table.float(), t], dim=1).to(dtype)
+    exact = g.double()
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.float32):
+        every, single = group.pairs(g[None], g[None])[0], group.pair(g[:, None], g)
+    expected = group.pair(exact[:, None], exact)
+    for pairs in (every, single):
+        assert pairs.dtype == dtype
+        error = (pairs.double() - expected).abs()
+        size = 1 + expected.abs().amax(-1, keepdim=True)
+        assert (error / size).max() < max(8 * torch.finfo(dtype).eps, 1e-5)
+
+
 def two_derivatives(total, inputs):
     """The gradient, and that of its square."""
     (first,) = torch.autograd.grad(total, inputs, create_graph=True)

@@ -203,6 +203,19 @@ class TestIrreps:
         torch.testing.assert_close(back_project(there, irreps, lifted), x)
 
 
+def test_autocast_rounds_no_rotation():
+    irreps, lifted = "2x0e + 2x1o + 1x2e", SE3().lift(torch.randn(5, 3), k=2)
+    x = torch.randn(5, 13)
+    there = lift_irreps(x, irreps, lifted)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(lift_irreps(x, irreps, lifted), there)
+        torch.testing.assert_close(back_project(there, irreps, lifted), x)
+        half = back_project(there.bfloat16(), irreps, lifted)
+    # The inputs and the result are rounded, the rotation is not.
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), x, rtol=0.01, atol=0.02)
+
+
 def test_irreps_name_what_they_expect():
     lifted = SE3().lift(torch.randn(4, 3))
     with pytest.raises(ValueError, match="must have 3 components"):
