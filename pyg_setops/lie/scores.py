@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import Linear
 
 from ..ragged import gather, segment_mean
+from ..ragged.precision import without_autocast
 from .group import LieGroup
 from .head_mlp import HeadMLP
 from .kernel import AttentionKernel
@@ -128,7 +129,8 @@ class PairScores(torch.nn.Module):
             # Differences do not change by the shift; their rounding does.
             sets = lifted.set_index
             centre = gather(segment_mean(lifted.g.detach(), sets), sets)
-            share = network.share(lifted.g - centre)
+            with without_autocast(centre):  # near points differ in the last digits
+                share = network.share(lifted.g - centre)
             target, source = target + share, -share
         if group.orbit_dim:
             first = group.pair_dim

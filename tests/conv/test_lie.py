@@ -435,6 +435,21 @@ def test_published_kernels():
             AttentionKernel.published(wrong)
 
 
+def test_autocast_tells_near_points_of_a_wide_set_apart():
+    conv = LieSelfAttention(IN, OUT, T(3), HEADS, AttentionKernel(content=None))
+    pos = 100 * torch.randn(8, 3)
+    pos[4:] = pos[:4] + 0.1
+    lifted, x = T(3).lift(pos), torch.randn(8, IN)
+
+    def location():
+        target, source = conv.scores.sides(x, lifted)
+        return target.location[4:] + source.location[:4]
+
+    expected = location()
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(location(), expected, rtol=0, atol=1e-3)
+
+
 def test_autocast_and_bf16():
     pos = torch.randn(6, 3)
     conv = LieSelfAttention(IN, OUT, SE3(), HEADS)
