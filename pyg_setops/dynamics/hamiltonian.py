@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +16,26 @@ from ..ragged.eager import is_eager
 from .integrators import Integrator, resolve_integrator
 from .recompute import recomputed
 from .trajectory import Trajectory
+
+Returned = TypeVar("Returned")
+
+
+def _outside_inference_mode(method: Callable[..., Returned]) -> Callable[..., Returned]:
+    """Lets a method take derivatives, which inference mode has none of, of copies."""
+
+    @wraps(method)
+    def outside(self: Module, *args: Any, **kwargs: Any) -> Returned:
+        if not (is_eager() and torch.is_inference_mode_enabled()):
+            return method(self, *args, **kwargs)
+        with torch.inference_mode(False), torch.no_grad():
+            copies = {key: _copied(value) for key, value in kwargs.items()}
+            return method(self, *map(_copied, args), **copies)
+
+    return outside
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
 
 
 class HamiltonianNet(Module):
@@ -77,6 +99,7 @@ class HamiltonianNet(Module):
         self.substeps = substeps
         self.recompute = recompute
 
+    @_outside_inference_mode
     def forward(
         self,
         x: Tensor | None,
@@ -106,14 +129,6 @@ class HamiltonianNet(Module):
                 not match.
         """
         _check(pos, momentum, mass, num_steps)
-        if is_eager() and torch.is_inference_mode_enabled():
-            # Forces are derivatives, which inference mode has none of.
-            with torch.inference_mode(False), torch.no_grad():
-                x, mass, batch = (
-                    None if each is None else each.clone() for each in (x, mass, batch)
-                )
-                state = pos.clone(), momentum.clone()
-                return self._follow(x, *state, step, num_steps, mass, batch)
         return self._follow(x, pos, momentum, step, num_steps, mass, batch)
 
     def _follow(
@@ -157,12 +172,14 @@ class HamiltonianNet(Module):
             and not any(is_lazy(weight) for weight in self.parameters())
         )
 
+    @_outside_inference_mode
     def force(
         self, x: Tensor | None, pos: Tensor, batch: Tensor | None = None
     ) -> Tensor:
         r"""Computes :math:`-\partial V / \partial q`, ``[N, d]``."""
         return -_gradient(lambda q: self.potential(x, q, batch), pos)
 
+    @_outside_inference_mode
     def velocity(
         self,
         x: Tensor | None,

@@ -220,6 +220,19 @@ def test_inference_mode(systems, name):
     torch.testing.assert_close(path, systems.follow(net))
 
 
+def test_forces_and_velocities_in_inference_mode(systems):
+    def kinetic(x, momentum, batch):
+        return momentum.square().square().sum()[None]
+
+    net = make("pairs", kinetic=kinetic).eval()
+    given = systems.x, systems.pos
+    expected = net.force(*given, systems.batch), net.velocity(*given)
+    with torch.inference_mode():
+        copies = [tensor.clone() for tensor in given]
+        found = net.force(*copies, batch=systems.batch.clone()), net.velocity(*copies)
+    torch.testing.assert_close(found, expected)
+
+
 @each_potential
 def test_motion_is_equivariant(systems, name):
     net = make(name)
