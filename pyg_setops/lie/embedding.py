@@ -212,9 +212,10 @@ class IndexEmbedding(PairEmbedding):
         """Maps elements to an indicator and a translation."""
         a, t = group.split(g)
         assert group.table is not None
-        table = group.points.entries(group.table).to(g)
-        likeness = group.points.entries(a).detach() @ table.mT
-        one = torch.nn.functional.one_hot(likeness.argmax(-1), len(table))
+        # In half precision neighbours of a large table would be the same rows.
+        entries = group.points.entries(a.detach()).to(accumulator(g.dtype))
+        likeness = entries @ group.points.entries(group.table).to(entries).mT
+        one = torch.nn.functional.one_hot(likeness.argmax(-1), len(group.table))
         return torch.cat([one.to(g.dtype), t], dim=-1)
 
 

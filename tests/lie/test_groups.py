@@ -326,6 +326,14 @@ def test_index_embedding_tells_the_element():
     assert group.pair_dim == 27
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_index_embedding_tells_the_element_in_half_precision(dtype):
+    group = Cyclic(60, embedding="index")
+    g = torch.cat([group.table, torch.zeros(60, 2, **FLOAT64)], dim=1).to(dtype)
+    indicator = group.embedding(group, g)[:, :60]
+    assert torch.equal(indicator, torch.eye(60, dtype=dtype))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
