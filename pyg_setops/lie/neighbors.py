@@ -126,11 +126,12 @@ class FixedSubset(Neighbors):
 
     def edges(self, pos: Tensor, sets: SetIndex) -> Tensor:
         """Source and target of each edge, ``[2, E]``, of points ``[N, d]``."""
-        generator = torch.Generator().manual_seed(self.seed)
         ordered, order = sets.sorted()
         members = torch.arange(len(pos)) if order is None else order.cpu()
         sources, targets = [], []
         for members_of_one in members.split(ordered.sizes.tolist()):
+            # Anew for each set, which is not to depend on those before it.
+            generator = torch.Generator().manual_seed(self.seed)
             draw = torch.randperm(len(members_of_one), generator=generator)
             chosen = members_of_one[draw[: self.size]]
             sources.append(chosen.repeat(len(members_of_one)))

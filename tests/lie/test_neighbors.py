@@ -81,6 +81,16 @@ def test_a_fixed_subset_is_the_same_for_all_of_a_set(pos, sets):
         assert set(lists[i]) <= set(same)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_fixed_subset_does_not_depend_on_the_batch(pos, sets, seed):
+    subset = FixedSubset(2, seed)
+    members = (INDEX == 2).nonzero().flatten()
+    alone = subset.edges(pos[members], SetIndex.build(num_elements=len(members)))
+    source, target = subset.edges(pos, sets)
+    own = INDEX[target] == 2
+    assert torch.equal(members[alone], torch.stack([source[own], target[own]]))
+
+
 def test_all_lifts_of_neighbours_are_neighbours():
     edges = torch.tensor([[0, 1], [1, 1]])
     expected = {
