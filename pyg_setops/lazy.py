@@ -51,7 +51,9 @@ class LazyChannels(torch.nn.Module):
             self.build(1)
         for name, parameter in list(self.named_parameters()):
             if parameter.is_meta:
-                self._set_parameter(name, UninitializedParameter())
+                trained = parameter.requires_grad
+                shapeless = UninitializedParameter(requires_grad=trained)
+                self._set_parameter(name, shapeless)
 
     def see(self, x: Tensor) -> None:
         """Takes the width of ``x`` if it is the first input; else checks it.

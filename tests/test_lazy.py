@@ -45,6 +45,19 @@ def test_what_does_not_depend_on_the_width_keeps_its_value(x):
     assert module.in_channels == 3
 
 
+def test_frozen_parameters_stay_frozen(x):
+    class Frozen(Affine):
+        def build(self, in_channels: int) -> None:
+            super().build(in_channels)
+            self.block.requires_grad_(False)
+
+    module = Frozen()
+    assert not module.block[0].weight.requires_grad
+    module(x)
+    assert not module.block[0].weight.requires_grad
+    assert module.scale.requires_grad
+
+
 def test_same_seed_gives_the_weights_of_a_known_width(x):
     lazy = Affine()
     torch.manual_seed(0)
