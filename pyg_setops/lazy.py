@@ -20,11 +20,13 @@ class LazyChannels(torch.nn.Module):
 
     Attributes:
         in_channels: The input width, -1 while unknown.
+        any_channels: A width that can be built, to name the parameters before.
         width_key: The name of a parameter whose last dimension is ``in_channels``,
             by which a loaded state tells the width.
     """
 
     in_channels: int
+    any_channels: int = 1
     width_key: str
 
     def build(self, in_channels: int) -> None:
@@ -48,7 +50,7 @@ class LazyChannels(torch.nn.Module):
             return
         # Only the names of the parameters are wanted; any width gives them.
         with torch.device("meta"):
-            self.build(1)
+            self.build(self.any_channels)
         for name, parameter in list(self.named_parameters()):
             if parameter.is_meta:
                 trained = parameter.requires_grad

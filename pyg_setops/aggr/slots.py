@@ -108,6 +108,7 @@ class SlotAggregation(SetAggregation):
             "norm_eps": norm_eps,
             "bias": bias,
         }
+        self.any_channels = max(heads, 1)  # they divide the width
         self.start(in_channels)
 
     def create(self, in_channels: int, out_channels: int) -> None:

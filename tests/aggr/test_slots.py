@@ -42,6 +42,16 @@ def test_widths_follow_the_output():
     assert SlotAggregation(3).layer.lin_hidden.out_features == 6
 
 
+@pytest.mark.parametrize("head_mode", ["per_head", "joint"])
+def test_heads_divide_a_width_that_is_not_known_yet(head_mode, sets):
+    aggregation = SlotAggregation(heads=3, head_mode=head_mode).double()
+    assert aggregation(sets.x, sets.index).shape == (4, 3)
+    lazy = SlotAggregation(heads=2).double()
+    with pytest.raises(ValueError, match="must be divisible by 'heads', got 3 and 2"):
+        lazy(sets.x, sets.index)
+    assert lazy(sets.x[:, :2], sets.index).shape == (4, 2)
+
+
 def test_learned_slots_make_training_repeatable(sets):
     aggregation = SlotAggregation(3).double().train()
     out = aggregation(sets.x, sets.index)
