@@ -159,4 +159,5 @@ class SlotAggregation(SetAggregation):
             x: Elements ``[N, in_channels]``.
             index: The set of each element.
         """
+        self.see(x)
         return self.layer(x, index, return_attention=True)[-1]

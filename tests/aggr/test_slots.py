@@ -67,7 +67,7 @@ def test_gaussian_slots_differ_in_training_and_not_in_evaluation(sets):
 
 
 def test_assignments_on_request(sets):
-    aggregation = SlotAggregation(3, num_slots=2).double()
+    aggregation = SlotAggregation(num_slots=2).double()
     shares = aggregation.assign(sets.x, sets.index)
     assert shares.shape == (len(sets.x), 2)
     torch.testing.assert_close(shares.sum(1), torch.ones(len(sets.x)).double())
