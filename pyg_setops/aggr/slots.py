@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 from torch.nn import Linear
 
@@ -146,10 +147,13 @@ class SlotAggregation(SetAggregation):
         if self.readout == "concat":
             return (slots if kept is None else slots * kept[..., None]).flatten(1)
         weight = slots.new_ones(*slots.shape[:2], 1)
-        if self.lin_score is not None:
-            weight = self.lin_score(slots).softmax(1)
         if kept is not None:
-            weight = weight * kept[..., None]
+            weight = kept[..., None]
+        if self.lin_score is not None:
+            score = self.lin_score(slots)
+            # In units of the best that is kept: with it, no sum is zero.
+            best = score.masked_fill(weight == 0, -torch.inf).amax(1, keepdim=True)
+            weight = weight * (score - best.detach()).clamp(max=0).exp()
         return (slots * weight).sum(1) / weight.sum(1)
 
     def assign(self, x: Tensor, index: Tensor | None = None) -> Tensor:

@@ -42,6 +42,16 @@ def test_widths_follow_the_output():
     assert SlotAggregation(3).layer.lin_hidden.out_features == 6
 
 
+def test_a_dropped_slot_of_any_score_is_not_read():
+    aggregation = SlotAggregation(3, 4, 2, "attention", 1, select="gumbel")
+    aggregation.lin_score.weight.data.fill_(1e4)
+    kept = torch.tensor([[0.0, 1.0]], requires_grad=True)
+    out = aggregation._read(torch.tensor([[[2.0], [1.0]]]), kept)
+    assert out.item() == 1
+    out.backward()
+    assert kept.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("head_mode", ["per_head", "joint"])
 def test_heads_divide_a_width_that_is_not_known_yet(head_mode, sets):
     aggregation = SlotAggregation(heads=3, head_mode=head_mode).double()
