@@ -41,13 +41,7 @@ class GaussianSlots(Module):
         """The slots of a batch, ``[S, D]``, in the order of the batch."""
         mu, sigma = self.mu.view(-1), self.logsigma.view(-1).exp()
         if self.training or generator is not None:
-            # Drawn in one type, so that a seed means the same in every precision.
-            noise = torch.randn(
-                layout.total_slots,
-                mu.numel(),
-                generator=generator,
-                device=mu.device if generator is None else generator.device,
-            ).to(mu)
+            noise = draw((layout.total_slots, mu.numel()), mu, generator)
         else:
             noise = first_rows(self._noise(layout), layout)
         return mu + sigma * noise
@@ -90,13 +84,18 @@ class LearnedSlots(Module):
             )
         slots = first_rows(self.queries, layout)
         if self.training and self.sigma > 0:
-            noise = torch.randn(
-                slots.shape,
-                generator=generator,
-                device=slots.device if generator is None else generator.device,
-            ).to(slots)
+            noise = draw(slots.shape, slots, generator)
             slots = slots + noise * self.sigma * slots.detach()
         return slots
+
+
+def draw(
+    shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None
+) -> Tensor:
+    """Normal noise, drawn in one type: a seed means the same in every precision."""
+    if generator is None:  # given as ``None``, sizes that are symbols are refused
+        return torch.randn(shape, device=like.device).to(like)
+    return torch.randn(shape, generator=generator, device=generator.device).to(like)
 
 
 def most_slots(layout: Layout) -> int:

@@ -13,7 +13,7 @@ from torch.nn.init import orthogonal_, xavier_uniform_, zeros_
 from ..arguments import check_positive
 from ..lazy import LazyChannels
 from ..ragged.precision import accumulator
-from .initial import GaussianSlots, LearnedSlots, most_slots
+from .initial import GaussianSlots, LearnedSlots, draw, most_slots
 from .layout import Layout
 from .normalise import normalise
 from .readers import (
@@ -180,17 +180,8 @@ class SlotWeights(LazyChannels):
         norm, noise = self.norm_in, None
         mass = self.element_mass(rows * norm.weight + norm.bias).squeeze(1)
         if self.attn == "mesh" and (self.training or generator is not None):
-            device = rows.device if generator is None else generator.device
-            noise = [
-                NOISE
-                * torch.randn(
-                    part.sets.num_elements,
-                    part.num_slots,
-                    generator=generator,
-                    device=device,
-                ).to(maps.query)
-                for part in layout.parts
-            ]
+            shapes = [(p.sets.num_elements, p.num_slots) for p in layout.parts]
+            noise = [NOISE * draw(shape, maps.query, generator) for shape in shapes]
         assert self.slot_mass is not None
         mass = mass.to(maps.query.dtype)
         mesh = self.attn == "mesh"

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from pyg_setops import SlotAttention
 from tests.slots.batches import CHANNELS, COUNTS, SIZES, WIDTH, batch, randomised
@@ -291,3 +292,28 @@ def test_transforms_take_the_plain_path_to_the_same(counts, changes):
     (expected,) = torch.autograd.grad(run(x), x)
     found = torch.func.grad(run)(x.detach())
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"init": "learned"},
+        pytest.param({"attn": "mesh"}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_training_compiles_for_any_number_of_sets_and_elements(changes):
+    slots = layer(**changes).train()
+    slots.init.sigma = 0.5  # of learned ones
+    torch.compiler.reset()
+    counter = CompileCounterWithBackend("eager")
+    compiled = torch.compile(slots, backend=counter, fullgraph=True)
+    frames = []
+    for sizes in ([5, 3], [2, 4, 3], [6, 2, 2, 2]):
+        x, index = elements(sizes)
+        out = compiled(x, index, dim_size=len(sizes))
+        assert out.shape == (len(sizes), SLOTS, WIDTH)
+        frames.append(counter.frame_count)
+    assert frames[-1] == frames[1]
+    torch.compiler.reset()
