@@ -160,6 +160,18 @@ class SlotAttention(SlotWeights):
             ValueError: If the layout is not one, or an argument has another shape or
                 range than it must have.
         """
+        if isinstance(num_slots, Tensor) and torch.compiler.is_compiling():
+            # The host reads them, and no two batches are alike.
+            return torch.compiler.disable(self.forward)(
+                x,
+                index,
+                ptr,
+                dim_size=dim_size,
+                num_slots=num_slots,
+                slots_init=slots_init,
+                generator=generator,
+                return_attention=return_attention,
+            )
         if x.dim() != 2:
             raise ValueError(f"'x' must be [N, in_channels], got {list(x.shape)}")
         sets = SetIndex.build(index, ptr, dim_size, x.size(0), x.device)

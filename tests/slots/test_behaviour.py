@@ -317,3 +317,27 @@ def test_training_compiles_for_any_number_of_sets_and_elements(changes):
         frames.append(counter.frame_count)
     assert frames[-1] == frames[1]
     torch.compiler.reset()
+
+
+def test_numbers_of_slots_leave_the_compiled_graph():
+    slots = layer().requires_grad_(False)
+    torch.compiler.reset()
+    counter = CompileCounterWithBackend("eager")
+    compiled = torch.compile(
+        lambda x, *given, **numbers: slots(x.sin(), *given, **numbers)[0].cos(),
+        backend=counter,
+    )
+    frames = []
+    for sizes, counts in (
+        ([5, 3], [1, 3]),
+        ([2, 0, 3], [0, 2, 2]),
+        ([6, 1, 3, 2], [3, 1, 1, 5]),
+        ([1, 5, 3, 2, 2], [2, 1, 1, 5, 2]),
+    ):
+        x, index = elements(sizes)
+        given = {"dim_size": len(sizes), "num_slots": torch.tensor(counts)}
+        expected = slots(x.sin(), index, **given)[0].cos()
+        torch.testing.assert_close(compiled(x, index, **given), expected)
+        frames.append(counter.frame_count)
+    assert frames[-1] == frames[2]
+    torch.compiler.reset()
