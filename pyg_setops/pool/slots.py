@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.nn.pool.select import SelectOutput
 
-from ..ragged import SetIndex
-from ..ragged.eager import is_readable
+from ..ragged import GraphIndex, SetIndex
 from ..slots import SlotAttention
 from ..slots.coarsen import (
     CoarseningLosses,
@@ -138,11 +137,12 @@ class SlotPooling(Module):
             batch_size: The number of graphs.
 
         Raises:
-            ValueError: If an edge joins two graphs, or shapes do not fit.
+            TypeError: If ``edge_index`` or ``batch`` does not hold integers.
+            ValueError: If an edge joins two graphs or names no node, or shapes do not
+                fit.
         """
-        sets = SetIndex.build(batch, None, batch_size, x.size(0), x.device)
+        sets = GraphIndex.build(edge_index, batch, x.size(0), batch_size).nodes
         weight = _channels(edge_index, edge_attr, x)
-        _check_inside(edge_index, sets)
         slots, shares = self.layer(
             x, batch, dim_size=sets.num_sets, return_attention=True
         )
@@ -220,13 +220,6 @@ def _channels(edge_index: Tensor, edge_attr: Tensor | None, like: Tensor) -> Ten
             f"[{edge_index.size(1)}, F], got {list(edge_attr.shape)}"
         )
     return edge_attr.to(like.dtype).view(edge_attr.size(0), -1)
-
-
-def _check_inside(edge_index: Tensor, sets: SetIndex) -> None:
-    if is_readable(edge_index):
-        source, target = sets.index[edge_index]
-        if bool((source != target).any()):
-            raise ValueError("'edge_index' must join nodes of one graph, but does not")
 
 
 def _pairs(

@@ -202,8 +202,24 @@ def test_between_convolutions_of_pyg():
 class TestErrors:
     def test_edges_between_graphs(self, pool, graphs):
         edge = torch.stack([graphs.batch.argmin(), graphs.batch.argmax()])[:, None]
-        with pytest.raises(ValueError, match="'edge_index' must join nodes of one"):
+        with pytest.raises(ValueError, match="'edge_index' must not join nodes of two"):
             pool(graphs.x, edge, None, graphs.batch)
+
+    @pytest.mark.parametrize(
+        ("edges", "error"),
+        [
+            (torch.tensor([[0], [10]]), ValueError),
+            (torch.tensor([[0], [-1]]), ValueError),
+            (torch.zeros(3, 2).long(), ValueError),
+            (torch.zeros(2).long(), ValueError),
+            (torch.zeros(2, 1), TypeError),
+        ],
+    )
+    def test_edge_index(self, graphs, edges, error):
+        pool = SlotPooling(-1, 8, SLOTS)
+        with pytest.raises(error, match="'edge_index'"):
+            pool(graphs.x, edges)
+        assert pool.layer.in_channels == -1
 
     def test_edge_attr(self, pool, graphs):
         with pytest.raises(ValueError, match="'edge_attr' must be"):
