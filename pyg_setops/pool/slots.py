@@ -214,12 +214,13 @@ def _channels(edge_index: Tensor, edge_attr: Tensor | None, like: Tensor) -> Ten
     """The edges' channels, ``[E, F]``."""
     if edge_attr is None:
         return like.new_ones(edge_index.size(1), 1)
-    if edge_attr.dim() > 2 or edge_attr.size(0) != edge_index.size(1):
+    if edge_attr.dim() not in (1, 2) or edge_attr.size(0) != edge_index.size(1):
         raise ValueError(
             f"'edge_attr' must be [{edge_index.size(1)}] or "
             f"[{edge_index.size(1)}, F], got {list(edge_attr.shape)}"
         )
-    return edge_attr.to(like.dtype).view(edge_attr.size(0), -1)
+    edge_attr = edge_attr.to(like.dtype)
+    return edge_attr[:, None] if edge_attr.dim() == 1 else edge_attr
 
 
 def _pairs(

@@ -114,6 +114,14 @@ def test_no_edges(pool, graphs):
     assert all(value.isfinite().all() for value in vars(losses).values())
 
 
+def test_no_edges_have_no_features(pool, graphs):
+    none = graphs.edge_index[:, :0]
+    out = pool(graphs.x, none, torch.ones(0, 2), graphs.batch)
+    assert out.edge_attr.shape == (len(SIZES) * SLOTS**2, 2)
+    assert not out.edge_attr.any()
+    assert pool(graphs.x, none, torch.ones(0)).edge_attr.shape == (SLOTS**2,)
+
+
 def test_one_graph_by_default(pool, graphs):
     assert pool(graphs.x, graphs.edge_index).x.shape == (SLOTS, 8)
 
@@ -221,9 +229,10 @@ class TestErrors:
             pool(graphs.x, edges)
         assert pool.layer.in_channels == -1
 
-    def test_edge_attr(self, pool, graphs):
+    @pytest.mark.parametrize("shape", [(3,), (), (1, 1, 1)])
+    def test_edge_attr(self, pool, graphs, shape):
         with pytest.raises(ValueError, match="'edge_attr' must be"):
-            pool(graphs.x, graphs.edge_index, torch.ones(3), graphs.batch)
+            pool(graphs.x, graphs.edge_index, torch.ones(shape), graphs.batch)
 
 
 def test_lazy_and_repr(graphs):
