@@ -192,9 +192,17 @@ class SlotPooling(Module):
             edge_weight: Weights ``[E]``; 1 by default.
             batch: What it was given.
 
+        Raises:
+            ValueError: If ``edge_weight`` is not one number for each edge.
+
         Cost:
             :math:`O(E K + N K^2)`; no matrix of node pairs is made.
         """
+        num_edges = edge_index.size(1)
+        if edge_weight is not None and edge_weight.shape != (num_edges,):
+            raise ValueError(
+                f"'edge_weight' must be [{num_edges}], got {list(edge_weight.shape)}"
+            )
         shares = graph.shares
         num_graphs = graph.x.size(0) // shares.size(1)
         sets = SetIndex.build(batch, None, num_graphs, len(shares), shares.device)

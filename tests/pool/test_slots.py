@@ -213,6 +213,12 @@ class TestErrors:
         with pytest.raises(ValueError, match="'edge_index' must not join nodes of two"):
             pool(graphs.x, edge, None, graphs.batch)
 
+    def test_weights_of_losses(self, pool, graphs):
+        weight = torch.ones(graphs.edge_index.size(1), 2)
+        out = pool(graphs.x, graphs.edge_index, weight, graphs.batch)
+        with pytest.raises(ValueError, match=r"'edge_weight' must be \[\d+\], got"):
+            pool.losses(out, graphs.edge_index, weight, graphs.batch)
+
     @pytest.mark.parametrize(
         ("edges", "error"),
         [
