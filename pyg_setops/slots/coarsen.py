@@ -91,11 +91,12 @@ def coarsening_losses(
     volume = segment_sum(degree * shares.square().sum(1), sets)
     cut = 1 - inside / volume.masked_fill(volume == 0, 1)
     cut = torch.where(volume == 0, 0, cut)
-    size = overlap.square().sum((1, 2), keepdim=True).sqrt()
+    # Of these norms, unlike of roots of sums, the derivative at 0 is 0.
+    size = overlap.norm(dim=(1, 2), keepdim=True)
     unit = torch.eye(shares.size(1), dtype=shares.dtype, device=shares.device)
     unit = unit / shares.size(1) ** 0.5
     apart = overlap / size.masked_fill(size == 0, 1) - unit
-    orthogonality = torch.where(sets.sizes > 0, apart.square().sum((1, 2)).sqrt(), 0)
+    orthogonality = torch.where(sets.sizes > 0, apart.norm(dim=(1, 2)), 0)
     return CoarseningLosses(link, entropy, cut, orthogonality)
 
 

@@ -166,6 +166,25 @@ def test_losses_are_those_of_dense_matrices(pool, graphs):
             torch.testing.assert_close(getattr(losses, name)[number], value)
 
 
+def loss_gradients(shares: Tensor, sets: SetIndex) -> dict[str, Tensor]:
+    shares = shares.requires_grad_()
+    edge_index, weight = torch.zeros(2, 1).long(), torch.ones(1, dtype=shares.dtype)
+    coarse = coarse_adjacency(shares, edge_index, weight[:, None], sets).squeeze(3)
+    losses = coarsening_losses(shares, edge_index, weight, coarse, sets)
+    return {
+        name: torch.autograd.grad(value.sum(), shares, retain_graph=True)[0]
+        for name, value in vars(losses).items()
+    }
+
+
+@pytest.mark.parametrize("num_slots", [1, 2])
+def test_losses_have_gradients_where_they_are_zero(num_slots):
+    shares = torch.eye(num_slots).repeat(2, 1)
+    sets = SetIndex.build(num_elements=len(shares))
+    gradients = loss_gradients(shares, sets)
+    assert gradients["orthogonality"].isfinite().all()
+
+
 def test_selection_is_what_pyg_connects_by(pool, graphs):
     out = pool(graphs.x, graphs.edge_index, None, graphs.batch)
     select = pool.select_output(out, graphs.batch)
