@@ -86,7 +86,9 @@ def coarsening_losses(
     square = segment_sum(edge_weight.square(), graph)
     pairs = sets.sizes.clamp(min=1).to(shares.dtype).square()
     link = (square - 2 * inside + overlap.square().sum((1, 2))) / pairs
-    entropy = segment_sum(torch.special.entr(shares).sum(1), sets) / pairs.sqrt()
+    # The slope of x log x is infinite at 0, where shares may well be.
+    log = shares.clamp(min=torch.finfo(shares.dtype).tiny).log()
+    entropy = segment_sum(-(shares * log).sum(1), sets) / pairs.sqrt()
     degree = segment_sum(edge_weight, source)
     volume = segment_sum(degree * shares.square().sum(1), sets)
     cut = 1 - inside / volume.masked_fill(volume == 0, 1)
