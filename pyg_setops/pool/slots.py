@@ -10,6 +10,7 @@ from torch.nn import Module
 from torch_geometric.nn.pool.select import SelectOutput
 
 from ..ragged import GraphIndex, SetIndex
+from ..ragged.precision import accumulator
 from ..slots import SlotAttention
 from ..slots.coarsen import (
     CoarseningLosses,
@@ -186,6 +187,8 @@ class SlotPooling(Module):
     ) -> CoarseningLosses:
         """Auxiliary losses of each graph: links, entropy, cut and balance.
 
+        In float32 or wider, also of half-precision shares.
+
         Args:
             graph: What :meth:`forward` returned.
             edge_index: What it was given, without repeated edges.
@@ -203,7 +206,8 @@ class SlotPooling(Module):
             raise ValueError(
                 f"'edge_weight' must be [{num_edges}], got {list(edge_weight.shape)}"
             )
-        shares = graph.shares
+        # Squares of sizes, and the like, leave the range of half precision.
+        shares = graph.shares.to(accumulator(graph.shares.dtype))
         num_graphs = graph.x.size(0) // shares.size(1)
         sets = SetIndex.build(batch, None, num_graphs, len(shares), shares.device)
         weight = _channels(edge_index, edge_weight, shares)

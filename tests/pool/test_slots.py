@@ -166,6 +166,19 @@ def test_losses_are_those_of_dense_matrices(pool, graphs):
             torch.testing.assert_close(getattr(losses, name)[number], value)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_losses_of_half_shares_are_those_of_the_shares(dtype):
+    size = 400
+    pool, edge_index = SlotPooling(CHANNELS, 8, SLOTS).to(dtype), torch.arange(size)
+    edge_index = torch.stack([edge_index, edge_index.roll(1)])
+    out = pool(torch.randn(size, CHANNELS, dtype=dtype), edge_index)
+    expected = pool.losses(out._replace(shares=out.shares.double()), edge_index)
+    for name, value in vars(pool.losses(out, edge_index)).items():
+        assert value.dtype == torch.float32
+        wide = vars(expected)[name].float()
+        torch.testing.assert_close(value, wide, rtol=1e-4, atol=1e-5)
+
+
 def loss_gradients(shares: Tensor, sets: SetIndex) -> dict[str, Tensor]:
     shares = shares.requires_grad_()
     edge_index, weight = torch.zeros(2, 1).long(), torch.ones(1, dtype=shares.dtype)
