@@ -152,8 +152,8 @@ class TransportReader:
         self.keys = linear(x.to(maps.key.dtype), maps.key[:, :-1], maps.key[:, -1])
         self.weight = maps.gates @ maps.value
 
-    def _plan(self, slots: Tensor, number: int) -> Tensor:
-        """The plan of a part, ``[n, K]``."""
+    def _log_plan(self, slots: Tensor, number: int) -> Tensor:
+        """The logarithm of the plan of a part, ``[n, K]``."""
         part = self.layout.parts[number]
         sets, shape = part.sets, (part.sets.num_sets, part.num_slots)
         mine = slots[part.slots]
@@ -168,7 +168,7 @@ class TransportReader:
             if self.noise is not None:
                 cost = cost + self.noise[number]
             cost, start = sharpen(cost, log_a, log_b, sets)
-        return sinkhorn(cost, log_a, log_b, sets, start)[0].exp()
+        return sinkhorn(cost, log_a, log_b, sets, start)[0]
 
     def _distance(self, slots: Tensor, part: Part) -> Tensor:
         queries = linear(slots, self.query, self.query_bias)
@@ -184,7 +184,7 @@ class TransportReader:
         found = []
         for number, part in enumerate(self.layout.parts):
             if part.num_slots > 0:
-                plan = self._plan(slots, number)
+                plan = self._log_plan(slots, number).exp()
                 x = self.x[part.rows].to(plan.dtype)
                 total = segment_outer(plan, x, part.sets)
                 mass = segment_sum(plan, part.sets)
@@ -193,5 +193,6 @@ class TransportReader:
 
     def shares(self, slots: Tensor) -> list[Tensor]:
         """How each part's elements are shared: ``[n, K]`` that sum to 1."""
-        plans = [self._plan(slots, number) for number in range(len(self.layout.parts))]
-        return [plan / plan.sum(1, keepdim=True) for plan in plans]
+        # Of logarithms, as the mass of an element may be too small for a number.
+        parts = range(len(self.layout.parts))
+        return [self._log_plan(slots, number).softmax(1) for number in parts]

@@ -87,6 +87,15 @@ def test_nothing_at_all(counts):
     assert none.shape == (0, SLOTS, WIDTH)
 
 
+@pytest.mark.parametrize("attn", ["sinkhorn", "mesh"])
+def test_elements_of_hardly_any_mass_are_shared_too(attn):
+    slots = layer(attn=attn)
+    slots.element_mass[2].weight.data.mul_(1e4)
+    x, _ = elements([9])
+    _, shares = slots(x, return_attention=True)
+    torch.testing.assert_close(shares.sum(1), torch.ones(9, dtype=torch.float64))
+
+
 class TestDraws:
     def test_evaluation_repeats_itself_and_knows_no_company(self):
         slots = layer()
