@@ -58,12 +58,14 @@ def load_published(layer: SlotAttention, state: Mapping[str, Tensor]) -> None:
 
     Args:
         layer: Where to copy them, of one head, with ``init='gaussian'`` and
-            ``bias=True``; untouched if anything does not fit.
+            ``bias=True``, and of a known width; untouched if anything does not fit.
         state: The ``state_dict`` of the package's layer.
 
     Raises:
         ValueError: If names are missing, unknown, or a shape is not the layer's.
     """
+    if layer.in_channels == -1:
+        raise ValueError("'layer' must have the state's 'in_channels', got -1")
     parameters = dict(layer.named_parameters())
     unknown = state.keys() - _NAMES.keys() - _WITHOUT_EFFECT
     missing = _NAMES.keys() - state.keys()

@@ -63,6 +63,13 @@ def test_another_shape_is_refused():
         load_published(layer(hidden_channels=9), state())
 
 
+def test_a_width_that_is_not_known_is_refused():
+    lazy = SlotAttention(-1, WIDTH, SLOTS, bias=True)
+    with pytest.raises(ValueError, match="'layer' must have the state's 'in_channels'"):
+        load_published(lazy, state())
+    assert lazy.in_channels == -1
+
+
 @pytest.fixture
 def peer():
     package = pytest.importorskip("slot_attention")
