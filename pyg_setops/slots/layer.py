@@ -174,9 +174,14 @@ class SlotAttention(SlotWeights):
             )
         if x.dim() != 2:
             raise ValueError(f"'x' must be [N, in_channels], got {list(x.shape)}")
+        if return_attention not in (False, True, "all"):
+            raise ValueError(
+                f"'return_attention' must be False, True or 'all', got "
+                f"{return_attention!r}"
+            )
         sets = SetIndex.build(index, ptr, dim_size, x.size(0), x.device)
-        self.see(x)
         layout = lay_out(sets, self._counts(num_slots, sets))
+        self.see(x)
         start = self._start(layout, slots_init, generator)
         slots, kept, shares = self._run(x, layout, start, generator, return_attention)
         result: list[Any] = [slots, kept]

@@ -277,6 +277,16 @@ class TestErrors:
             slots(x, index, slots_init=torch.zeros(2, 2, WIDTH))
         with pytest.raises(ValueError, match=r"'x' must be \[N, in_channels\]"):
             slots(x[None], index)
+        with pytest.raises(ValueError, match=r"'return_attention' must.*got 'last'"):
+            slots(x, index, return_attention="last")
+
+    def test_a_refused_number_of_slots_leaves_the_width_open(self):
+        lazy = SlotAttention(-1, WIDTH, SLOTS)
+        x, index = elements([5, 3])
+        for wrong in (0, torch.tensor([1, -1]), torch.tensor([1])):
+            with pytest.raises(ValueError, match="'num_slots'"):
+                lazy(x, index, num_slots=wrong)
+        assert lazy.in_channels == -1
 
 
 @pytest.mark.parametrize("counts", [None, COUNTS], ids=["equal", "ragged"])
