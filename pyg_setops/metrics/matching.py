@@ -24,7 +24,8 @@ def match(cost: Tensor, sets: SetIndex) -> Tensor:
         more than :math:`K` objects, those left over get -1.
 
     Raises:
-        ValueError: If the objects of a set do not lie together, or costs are NaN.
+        ValueError: If the objects of a set do not lie together, or costs are NaN or
+            not one row for each object.
         ImportError: If SciPy is missing.
 
     Cost:
@@ -42,6 +43,10 @@ def match(cost: Tensor, sets: SetIndex) -> Tensor:
             "match needs SciPy: pip install 'pyg-setops[train]'"
         ) from error
     sets.require_sorted("'match'")
+    if cost.dim() != 2 or cost.size(0) != sets.num_elements:
+        raise ValueError(
+            f"'cost' must be [{sets.num_elements}, K], got {list(cost.shape)}"
+        )
     if cost.isnan().any():
         raise ValueError("'cost' must not hold NaN")
     on_host = cost.detach().cpu().double().numpy()

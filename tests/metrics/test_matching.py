@@ -44,3 +44,6 @@ def test_wrong_arguments_are_named():
         match(torch.rand(3, 2), SetIndex.build(torch.tensor([0, 1, 0])))
     with pytest.raises(ValueError, match="'cost' must not hold NaN"):
         match(torch.full((1, 2), torch.nan), SetIndex.build(num_elements=1))
+    for shape in [(3, 2), (1, 2), (2,)]:
+        with pytest.raises(ValueError, match=r"'cost' must be \[2, K\], got \["):
+            match(torch.rand(shape), SetIndex.build(num_elements=2))
