@@ -55,5 +55,7 @@ class GumbelSelection(Module):
 
 def _gumbel_noise(like: Tensor, generator: torch.Generator | None) -> Tensor:
     device = like.device if generator is None else generator.device
-    noise = torch.empty(like.shape, device=device).exponential_(generator=generator)
+    # Of a batched tensor's form, so that `torch.vmap` can draw for each of a batch.
+    noise = torch.empty_like(like, dtype=torch.get_default_dtype(), device=device)
+    noise.exponential_(generator=generator)
     return -noise.log().to(like)

@@ -313,6 +313,24 @@ def test_transforms_take_the_plain_path_to_the_same(counts, changes):
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.parametrize("randomness", ["same", "different"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"attn": "mesh"}, {"init": "learned", "select": "gumbel"}], ids=str
+)
+def test_draws_for_each_of_a_vmap(changes, randomness):
+    slots = layer(**changes).train()
+    x, index = elements([5, 3])
+
+    def run(x: Tensor) -> Tensor:
+        out = slots(x, index, dim_size=2)
+        return out[1] if isinstance(out, tuple) else out
+
+    torch.manual_seed(0)
+    first, *others = torch.func.vmap(run, randomness=randomness)(x.repeat(9, 1, 1))
+    same = all(torch.allclose(first, other) for other in others)
+    assert same == (randomness == "same")
+
+
 @pytest.mark.parametrize(
     "changes",
     [
