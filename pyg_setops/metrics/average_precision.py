@@ -40,11 +40,11 @@ def average_precision(
         >>> average_precision(confidence, distance, sets, threshold=0.2)
         0.8333...
     """
-    num_sets, num_predictions = confidence.shape
-    if sets.num_sets != num_sets:
+    if confidence.dim() != 2 or confidence.size(0) != sets.num_sets:
         raise ValueError(
-            f"'confidence' has {num_sets} sets, but 'sets' has {sets.num_sets}"
+            f"'confidence' must be [{sets.num_sets}, K], got {list(confidence.shape)}"
         )
+    num_predictions = confidence.size(1)
     if distance.shape != (sets.num_elements, num_predictions):
         raise ValueError(
             f"'distance' must be [{sets.num_elements}, {num_predictions}], got "

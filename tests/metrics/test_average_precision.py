@@ -46,7 +46,8 @@ def test_no_objects_have_no_score():
 
 
 def test_wrong_shapes_are_named():
-    with pytest.raises(ValueError, match=r"'confidence' has 4 sets.*has 5"):
-        average_precision(torch.rand(4, 6), torch.rand(10, 6), SETS, 1.0)
+    for shape in [(4, 6), (5,)]:
+        with pytest.raises(ValueError, match=r"'confidence' must be \[5, K\], got \["):
+            average_precision(torch.rand(shape), torch.rand(10, 6), SETS, 1.0)
     with pytest.raises(ValueError, match=r"'distance' must be \[10, 6\], got \[9, 6\]"):
         average_precision(torch.rand(5, 6), torch.rand(9, 6), SETS, 1.0)
