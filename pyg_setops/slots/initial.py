@@ -32,10 +32,11 @@ class GaussianSlots(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws the distribution anew, as Keras does."""
+        """Draws the distribution anew, as Keras does; the noise is as it ever is."""
         bound = (6 / (1 + self.mu.size(-1))) ** 0.5
         uniform_(self.mu, -bound, bound)
         uniform_(self.logsigma, -bound, bound)
+        self.noise.copy_(_fixed_noise(*self.noise.shape))
 
     def forward(self, layout: Layout, generator: torch.Generator | None) -> Tensor:
         """The slots of a batch, ``[S, D]``, in the order of the batch."""

@@ -114,6 +114,13 @@ class TestDraws:
         first = slots(x, num_slots=torch.tensor([9]))[0]
         torch.testing.assert_close(first, many[0], rtol=0, atol=1e-14)
 
+    def test_a_layer_made_of_empty_memory_has_the_same_noise(self):
+        with torch.device("meta"):
+            slots = SlotAttention(CHANNELS, WIDTH, SLOTS)
+        slots.to_empty(device="cpu").init.noise.fill_(torch.nan)
+        slots.reset_parameters()
+        assert torch.equal(slots.init.noise, layer().init.noise.float())
+
     def test_training_draws_anew_for_every_set(self):
         slots = layer().train()
         x, _ = elements([5])
