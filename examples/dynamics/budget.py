@@ -25,8 +25,9 @@ class Budget:
     """Systems a step."""
     learning_rate: float = 5e-3
     """The highest learning rate."""
-    learning_rate_lie: float = 2e-3
-    """That of LieTransformers: at the other, some of them learn nothing."""
+    low_learning_rate: float = 2e-3
+    """That of LieTransformer, which may learn nothing at the other, and of
+    HamiltonianNet, which may diverge."""
     seeds: int = 2
     """How often each model is trained, from other weights."""
     threads: int = 1
@@ -38,8 +39,8 @@ class Budget:
 
     def rate(self, name: str) -> float:
         """The highest learning rate of a model."""
-        lie = name.startswith("LieTransformer")
-        return self.learning_rate_lie if lie else self.learning_rate
+        low = name.startswith(("LieTransformer", "HamiltonianNet"))
+        return self.low_learning_rate if low else self.learning_rate
 
     def task(self, loss: Loss, train: Dataset, val: DataLoader, steps: int) -> Task:
         """The same batches for every model; rates fall to 0 along a cosine."""
