@@ -49,8 +49,6 @@ MODELS = {name: make for name, make in MOVERS.items() if "turns" not in name}
 class Config(Budget):
     """Bodies under gravity, in systems of several sizes."""
 
-    steps: int = 2000
-    """Training steps of each model, a multiple of 100 (or less than 100)."""
     num_train: int = 3000
     """Systems for training."""
     num_test: int = 500
@@ -133,8 +131,11 @@ def draw(fits: dict[str, list[Fitted]], errors: Errors) -> Figure:
         1, 2, figsize=(12.5, 4.4), layout="constrained"
     )
     draw_curves(left, {name: seeds[0] for name, seeds in fits.items()}, "loss", {})
+    left.get_legend().remove()
     left.set(yscale="log", title="validation MSE, 3 to 8 bodies")
     _by_size(right, fits, errors)
+    handles = right.get_legend_handles_labels()
+    figure.legend(*handles, frameon=False, ncols=4, loc="outside lower center")
     return figure
 
 
