@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -70,6 +71,7 @@ class Lie(Module):
         make_group: Callable[..., LieGroup],
         channels: int = 2 * CHANNELS,
         layers: int = 3,
+        frames: Literal["node", "set"] = "node",
     ):
         super().__init__()
         self.network = LieTransformer(
@@ -83,6 +85,7 @@ class Lie(Module):
             irreps_in="1x1o",
             irreps_out="1x1o",
             pool=None,
+            frames=frames,
         )
 
     def forward(self, batch: Data, time: float) -> Tensor:
@@ -167,6 +170,7 @@ class Hamiltonian(Module):
 MOVERS: dict[str, Callable[[], Module]] = {
     "LieTransformer, T(3)": partial(Lie, partial(T, 3)),
     "LieTransformer, SE(3)": partial(Lie, SE3),
+    "LieTransformer, SE(3), a frame a set": partial(Lie, SE3, frames="set"),
     "LieTransformer, T(3) with 12 turns": partial(Lie, Tetrahedral, CHANNELS, 1),
     "SE3Transformer": Irreps,
     "EGNN": Messages,

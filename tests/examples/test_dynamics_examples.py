@@ -16,6 +16,7 @@ from pyg_setops.dynamics import HamiltonianNet
 SHIFTS_ALONE = {
     "LieTransformer, T(3)",
     "LieTransformer, SE(3)",
+    "LieTransformer, SE(3), a frame a set",
     "LieTransformer, T(3) with 12 turns",
     "SWARM on coordinates",
 }
