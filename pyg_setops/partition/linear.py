@@ -189,7 +189,8 @@ class EquivariantLinear(LazyChannels):
         for level in levels:
             sides = [next(pooled) for _ in level.pooled]
             together = sides[0] if len(sides) == 1 else torch.cat(sides, dim=1)
-            parts = self._mix(self._scale(together, tensors, level), level)
+            scaled = self._scale(together, tensors, level)
+            parts = self._mix(scaled.to(x.dtype), level)
             parts = [
                 tensors.gather(part, axes, level.order)
                 for part, axes in zip(parts, level.permutations, strict=True)
@@ -205,7 +206,7 @@ class EquivariantLinear(LazyChannels):
         """The same where one of the orders is 0, so that only sums of sets pass."""
         (level,) = self.plan.levels
         pooled = self._scale(pool_to_sets(x, tensors, level), tensors, level)
-        (mixed,) = self._mix(pooled, level)
+        (mixed,) = self._mix(pooled.to(x.dtype), level)
         return lift_from_sets(mixed, tensors, level)
 
     def _scale(self, pooled: Tensor, tensors: TensorIndex, level: Level) -> Tensor:
@@ -225,9 +226,11 @@ class EquivariantLinear(LazyChannels):
             return None
         sizes = sizes.clamp(min=1).to(like.dtype)[:, None, None]
         factors = None
-        if self.aggr == "mean":
+        if self.aggr == "mean" or self.typical_size != 1:
             powers = like.new_tensor([-side.num_summed for side in level.sources])
-            factors = sizes ** powers[:, None]
+            mean = self.aggr == "mean"
+            base = sizes if mean else torch.full_like(sizes, self.typical_size)
+            factors = base ** powers[:, None]
         if self.exponent is not None:
             start = self.plan.pooled.index(level.sources[0])
             exponent = self.exponent[start : start + len(level.sources)]
@@ -243,9 +246,6 @@ class EquivariantLinear(LazyChannels):
         sources, targets = len(level.sources), len(level.targets)
         shape = (len(level.permutations), targets, sources)
         weight = self.weight[slice(*level.weights)].unflatten(0, shape)
-        if self.aggr == "sum" and self.typical_size != 1:
-            scales = [self.typical_size**-side.num_summed for side in level.sources]
-            weight = weight * weight.new_tensor(scales)[:, None, None]
         weight = weight.transpose(2, 3).flatten(3, 4).flatten(1, 2)
         # A bias is what an input of order 0 that is 1 would give.
         bias = (
@@ -305,8 +305,6 @@ class EquivariantLinear(LazyChannels):
         terms = []
         for diagram, weight in zip(kinds, self.weight, strict=True):
             level = self.plan.levels[diagram.source.order]
-            if self.aggr == "sum":
-                weight = weight * self.typical_size**-diagram.source.num_summed
             factors = self._factors(sizes, level, self.weight)
             if factors is not None:
                 weight = weight * factors[0, level.sources.index(diagram.source)]

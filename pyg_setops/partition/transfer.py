@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..ragged import TensorIndex, gather, segment_sum
 from ..ragged.eager import is_eager
+from ..ragged.precision import accumulator, without_autocast
 from .plan import Bundle, Level, Step
 
 Bundles = Sequence[Bundle]
@@ -20,19 +21,23 @@ def pool(
 ) -> list[Tensor]:
     """Pooled tensors, as plain sums, those of a bundle side by side.
 
+    Sums in half precision are kept in float32: they need not fit until they are
+    divided by the size of the set.
+
     Args:
         x: A tensor over each set, ``[num_rows(k), C]``.
         tensors: The layout.
         steps: What :func:`~pyg_setops.partition.plan.pooling_plan` says.
         wanted: Which bundles.
     """
+    wide = x.to(accumulator(x.dtype))
     if not is_eager():
-        pooled = _pool(x, tensors, steps)
+        pooled = _pool(wide, tensors, steps)
         return [pooled[bundle] for bundle in wanted]
     # The input itself may be among them, which no function should return.
     order = len(steps[0].diagonals[0])
     others = [bundle for bundle in wanted if bundle.order < order]
-    sums = iter(_Pool.apply(x, tensors, steps, others))
+    sums = iter(_Pool.apply(wide, tensors, steps, others))
     return [next(sums) if bundle.order < order else x for bundle in wanted]
 
 
@@ -141,11 +146,14 @@ def pool_to_sets(x: Tensor, tensors: TensorIndex, level: Level) -> Tensor:
         ``[B, Bell * C]``, in the order of the sources.
     """
     order, count = len(level.sources[0].points), len(level.sources)
-    orbits = segment_sum(x, tensors.patterns(order)) if order > 0 else x
+    orbits = x.to(accumulator(x.dtype))  # see `pool`
+    if order > 0:
+        orbits = segment_sum(orbits, tensors.patterns(order))
     if count == 1:
         return orbits
     orbits = orbits.unflatten(0, (tensors.num_sets, count))
-    return (x.new_tensor(level.within[0]) @ orbits).flatten(1)
+    with without_autocast(x):
+        return (orbits.new_tensor(level.within[0]) @ orbits).flatten(1)
 
 
 def lift_from_sets(mixed: Tensor, tensors: TensorIndex, level: Level) -> Tensor:

@@ -385,3 +385,18 @@ def test_orders_of_axes_are_what_they_are_called():
         out = module(x.view(-1, 1)).view(3, 3, 3, 1)
         # Input axis p follows output axis move[p].
         torch.testing.assert_close(out, x.permute(*map(move.index, range(3)), 3))
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"aggr": "sum", "typical_size": 300.0}])
+@pytest.mark.parametrize("order_out", [0, 1, 2])
+def test_sums_need_not_fit_half_precision(order_out, kwargs):
+    ptr = torch.tensor([0, 300])
+    module = EquivariantLinear(2, order_out, 2, 3, **kwargs).half()
+    pairs = (torch.rand(300**2, 2) + 0.5).half()  # they add up to more than 65504
+    out = module(pairs, ptr=ptr)
+    assert out.dtype == torch.half
+    expected = module.double()(pairs.double(), ptr=ptr)
+    torch.testing.assert_close(out.double(), expected, atol=4e-3, rtol=4e-3)
+    with torch.autocast("cpu", torch.half):
+        out = module.float()(pairs.float(), ptr=ptr)
+    torch.testing.assert_close(out.double(), expected, atol=8e-3, rtol=8e-3)
