@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import Linear
 
 from ..ragged import GraphIndex, gather, segment_mean, segment_sum
+from ..ragged.precision import accumulator
 from .linear import EquivariantLinear
 from .set_partitions import Partition
 
@@ -143,11 +144,13 @@ class PairLinear(torch.nn.Module):
 
     def _edges_of_graphs(self, edge_attr: Tensor, graphs: GraphIndex) -> Tensor:
         """The sum, or mean, of the edges of each graph."""
-        total = segment_sum(segment_sum(edge_attr, graphs.target), graphs.nodes)
-        if self.aggr == "sum":
-            return total
-        degree = graphs.target.sizes[:, None]
-        return total / segment_sum(degree, graphs.nodes).clamp(min=1).to(total.dtype)
+        # In half precision a sum need not fit until it is divided.
+        wide = edge_attr.to(accumulator(edge_attr.dtype))
+        total = segment_sum(segment_sum(wide, graphs.target), graphs.nodes)
+        if self.aggr == "mean":
+            degree = segment_sum(graphs.target.sizes[:, None], graphs.nodes)
+            total = total / degree.clamp(min=1).to(total.dtype)
+        return total.to(edge_attr.dtype)
 
     @classmethod
     @torch.no_grad()

@@ -229,3 +229,15 @@ def test_wrong_graphs_are_refused_by_name():
         PairLinear(2, 3, aggr="max")
     with pytest.raises(ValueError, match="'layer'"):
         PairLinear.on_edges(EquivariantLinear(2, 2, 3, 4))
+
+
+def test_means_of_many_edges_in_half_precision():
+    nodes = torch.randn(400, 2).half()
+    source, target = pair_index(SetIndex.build(num_elements=400), loops=False)
+    edges = (torch.rand(len(source), 3) + 0.5).half()  # more than 65504 together
+    module = PairLinear((2, 3), 4).half()
+    edge_index = torch.stack([source, target])
+    out = module(nodes, edges, edge_index)
+    expected = module.double()(nodes.double(), edges.double(), edge_index)
+    for ours, exact in zip(out, expected, strict=True):
+        torch.testing.assert_close(ours.double(), exact, atol=1e-2, rtol=1e-2)
