@@ -14,6 +14,7 @@ from torch_geometric.nn.aggr import Aggregation
 from ..arguments import check_positive
 from ..lazy import LazyChannels
 from ..ragged import SetIndex, fold, unfold
+from ..ragged.precision import accumulator
 from .cell import SwarmCell
 from .fused import fused_swarm, is_fusible
 from .pooling import CausalPooling, Pooling, exchange_through, resolve_pooling
@@ -24,7 +25,8 @@ class SwarmState:
     """What a causal layer remembers of the elements that it has seen.
 
     Attributes:
-        sums: The sum of the states that went into each exchange, ``[T - 1, B, H]``.
+        sums: The sum of the states that went into each exchange, ``[T - 1, B, H]``;
+            of half precision, in float32.
         count: The number of elements seen.
     """
 
@@ -189,20 +191,27 @@ class SwarmLayer(LazyChannels):
             The output ``[B, out_channels]`` and the new state.
 
         Raises:
-            ValueError: If the pool is not causal.
+            ValueError: If the pool is not causal, or ``x`` has not the width of the
+                layer or a row for each set of ``state``.
 
         Cost:
             :math:`T` applications of the cell, whatever the number of elements seen.
         """
         if not isinstance(self.pool, CausalPooling):
             raise ValueError("'step' needs a layer with pool='causal'")
+        if state is not None and state.sums.size(1) != x.size(0):
+            raise ValueError(
+                f"'x' must have a row for each of the {state.sums.size(1)} sets of "
+                f"'state', got {x.size(0)}"
+            )
         self.see(x)
         count = 1 if state is None else state.count + 1
         sums: list[Tensor] = []
 
         def hear(h: Tensor) -> Tensor:
-            sums.append(h if state is None else state.sums[len(sums)] + h)
-            return self.cell.lin_p(sums[-1] / count)
+            wide = h.to(accumulator(h.dtype))
+            sums.append(wide if state is None else state.sums[len(sums)] + wide)
+            return self.cell.lin_p((sums[-1] / count).to(h.dtype))
 
         h, c = self.cell(x, self.num_iterations, hear, self.pool_once)
         new = SwarmState(torch.stack(sums) if sums else h.new_zeros(0, *h.shape), count)

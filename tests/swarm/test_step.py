@@ -59,3 +59,21 @@ def test_takes_the_width_from_the_first_element():
     layer = SwarmLayer(-1, 5, 8, 4, pool="causal")
     layer.step(torch.randn(1, 3))
     assert layer.in_channels == 3
+
+
+@torch.no_grad()
+def test_sums_of_half_precision_do_not_stop_growing():
+    layer = SwarmLayer(3, 5, 8, 4, pool="causal").bfloat16()
+    x = torch.rand(1000, 3).bfloat16()
+    state = None
+    for each in x.split(1):
+        out, state = layer.step(each, state)
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out, layer(x)[-1:], atol=4e-3, rtol=0)
+
+
+def test_a_state_of_other_sets_is_refused():
+    layer = SwarmLayer(3, 5, 8, 4, pool="causal")
+    _, state = layer.step(torch.randn(4, 3))
+    with pytest.raises(ValueError, match="'x' must have a row for each of the 4 sets"):
+        layer.step(torch.randn(1, 3), state)
