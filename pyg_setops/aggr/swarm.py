@@ -10,7 +10,7 @@ from torch_geometric.nn.aggr import Aggregation
 
 from ..ragged import SetIndex
 from ..swarm.layer import SwarmLayer
-from ..swarm.pooling import Pooling, resolve_pooling
+from ..swarm.pooling import MapsPooling, Pooling, resolve_pooling
 from .base import SetAggregation
 
 
@@ -86,6 +86,8 @@ class SwarmAggregation(SetAggregation):
         self.dropout = dropout
         self.mode = mode
         self.readout = resolve_pooling(readout)
+        if isinstance(self.pool, MapsPooling):
+            self.any_channels = 2 * self.pool.num_slices + 1  # the least it takes
         self.start(in_channels)
 
     def create(self, in_channels: int, out_channels: int) -> None:

@@ -101,3 +101,10 @@ def test_takes_the_weights_of_a_layer(sets):
 def test_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         SwarmAggregation(**arguments)
+
+
+def test_maps_are_built_before_the_width_is_known():
+    aggregation = SwarmAggregation(pool="maps")
+    with pytest.raises(ValueError, match="must exceed twice the 4 slices"):
+        aggregation(torch.randn(5, 8))
+    assert aggregation(torch.randn(5, 9)).shape == (1, 9)
