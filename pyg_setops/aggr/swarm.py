@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.nn.inits import reset
 
 from ..ragged import SetIndex
 from ..swarm.layer import SwarmLayer
@@ -105,8 +106,11 @@ class SwarmAggregation(SetAggregation):
 
     def reset_parameters(self) -> None:
         """Draws all weights anew."""
-        if self.in_channels != -1:
+        if self.in_channels == -1:
+            reset(self.pool)
+        else:
             self.layer.reset_parameters()
+        reset(self.readout)
 
     def aggregate(self, x: Tensor, sets: SetIndex) -> Tensor:
         """Maps elements ``[N, in_channels]`` to sets ``[B, out_channels]``."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import Linear
 from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.nn.inits import reset
 
 from ..arguments import check_positive
 from ..lazy import LazyChannels
@@ -123,6 +124,7 @@ class SwarmLayer(LazyChannels):
         """Draws all weights anew."""
         if self.in_channels != -1:
             self.cell.reset_parameters()
+        reset(self.pool)
         self.lin_out.reset_parameters()
 
     def forward(

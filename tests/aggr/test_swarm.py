@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch_geometric.nn.aggr import SoftmaxAggregation
+from torch_geometric.nn.aggr import PowerMeanAggregation, SoftmaxAggregation
 
 from pyg_setops.aggr import SwarmAggregation
 from pyg_setops.swarm import MaxPooling, SwarmLayer
@@ -108,3 +108,13 @@ def test_maps_are_built_before_the_width_is_known():
     with pytest.raises(ValueError, match="must exceed twice the 4 slices"):
         aggregation(torch.randn(5, 8))
     assert aggregation(torch.randn(5, 9)).shape == (1, 9)
+
+
+@pytest.mark.parametrize("in_channels", [3, -1])
+def test_reset_draws_the_weights_of_pool_and_readout_too(in_channels):
+    pool, readout = PowerMeanAggregation(learn=True), SoftmaxAggregation(learn=True)
+    aggregation = SwarmAggregation(in_channels, 4, pool=pool, readout=readout)
+    torch.nn.init.constant_(pool.p, torch.nan)
+    torch.nn.init.constant_(readout.t, torch.nan)
+    aggregation.reset_parameters()
+    assert (pool.p.item(), readout.t.item()) == (1, 1)
