@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any, cast
 
 import torch
@@ -97,14 +96,9 @@ class LazyChannels(torch.nn.Module):
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """As any module's; shapeless parameters are stored as they are."""
-        if self.in_channels != -1:
-            return super().state_dict(*args, **kwargs)
-        state = kwargs.get("destination")
-        state = OrderedDict() if state is None else state
-        prefix = kwargs.get("prefix", "")
-        for named in (self.named_parameters(), self.named_buffers()):
-            state.update({prefix + name: tensor for name, tensor in named})
-        return state
+        if self.in_channels == -1:
+            kwargs["keep_vars"] = True  # what has no shape cannot be detached
+        return super().state_dict(*args, **kwargs)
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any

@@ -91,6 +91,20 @@ def test_lazy_state_loads_into_a_lazy_one():
     assert is_lazy(lazy.block[0].weight)
 
 
+def test_lazy_state_has_what_that_of_a_known_width_has(x):
+    class Shared(Affine):
+        def build(self, in_channels: int) -> None:
+            super().build(in_channels)
+            self.again = self.block
+            self.register_buffer("passing", torch.zeros(1), persistent=False)
+
+    assert list(Shared().state_dict()) == list(Shared(3).state_dict())
+    lazy = Shared()
+    lazy.load_state_dict(Shared().state_dict())
+    lazy(x)
+    Shared().load_state_dict(lazy.state_dict())
+
+
 def test_lazy_state_has_the_names_of_a_known_width():
     assert list(Affine().state_dict()) == list(Affine(3).state_dict())
 
