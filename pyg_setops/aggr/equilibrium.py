@@ -23,6 +23,7 @@ from ..equilibrium.resolver import (
 from ..equilibrium.state import rename_published, stored_width
 from ..ragged import SetIndex, unfold
 from ..ragged.eager import is_eager
+from ..ragged.precision import accumulator
 from ..solvers import (
     Adjoint,
     Implicit,
@@ -199,7 +200,7 @@ class EquilibriumAggregation(SetAggregation):
         ptr: Tensor | None = None,
         dim: int = -2,
     ) -> Tensor:
-        """The energy of each set at any ``y``, differentiable.
+        """The energy of each set at any ``y``, differentiable; never in half precision.
 
         Args:
             x: Elements, as for :meth:`forward`.
@@ -271,12 +272,11 @@ class EquilibriumAggregation(SetAggregation):
     def _at(
         self, x: Tensor, y: Tensor, index: Tensor | None, ptr: Tensor | None, dim: int
     ) -> tuple[Objective, Tensor]:
+        width = x.size(-1) if self.out_channels == -1 else self.out_channels
+        if y.size(-1) != width:
+            raise ValueError(f"'y' must have {width} channels, got {y.size(-1)}")
         rows, sets = self.read(x, index, ptr, y.size(dim), dim)
-        if y.size(-1) != self.out_channels:
-            raise ValueError(
-                f"'y' must have {self.out_channels} channels, got {y.size(-1)}"
-            )
-        y = y.movedim(dim, -2).reshape(-1, self.out_channels)
+        y = y.movedim(dim, -2).reshape(-1, width).to(accumulator(y.dtype))
         return self.energy_function.bind(rows, sets), y
 
     def _load_from_state_dict(

@@ -183,6 +183,25 @@ class TestEnergy:
     def test_refuses_another_width(self, sets):
         with pytest.raises(ValueError, match="'y' must have 4 channels, got 3"):
             make().energy(sets.x, torch.zeros(4, 3), sets.index)
+        lazy = EquilibriumAggregation(out_channels=4)
+        with pytest.raises(ValueError, match="'y' must have 4 channels, got 3"):
+            lazy.energy(sets.x, torch.zeros(4, 3), sets.index)
+        assert lazy.in_channels == -1
+
+    @pytest.mark.parametrize("energy", ["convex", "resnet", "paper"])
+    def test_takes_the_output_of_half_precision(self, energy, sets):
+        aggregation = make(energy).half()
+        x = sets.x.half()
+        y = aggregation(x, sets.index).detach()
+        value = aggregation.energy(x, y, sets.index)
+        grad = aggregation.energy_grad(x, y, sets.index)
+        assert value.dtype == grad.dtype == torch.float
+        x, y, aggregation = x.float(), y.float(), aggregation.float()
+        close = {"atol": 0.02, "rtol": 0.02}
+        exact = aggregation.energy(x, y, sets.index)
+        torch.testing.assert_close(value, exact, **close)
+        exact = aggregation.energy_grad(x, y, sets.index)
+        torch.testing.assert_close(grad, exact, **close)
 
 
 class TestTrack:
