@@ -166,7 +166,7 @@ class ResNetEnergy(Energy):
             scale=scale,
             weight=weight / len(weight) if self.batch_scaled_regulariser else weight,
             slope=torch.where(sizes > 0, slope.to(scale.dtype), 0),
-            offset=scale.squeeze(1) * segment_sum(constant.squeeze(1), sets),
+            offset=scale.squeeze(1) * segment_sum(constant.squeeze(1).to(scale), sets),
         )
 
     def _parts(self, x: Tensor, composed: Composed) -> tuple[Tensor, Tensor, Tensor]:

@@ -89,3 +89,13 @@ def test_twice_the_elements_change_nothing():
     once = energy.bind(x, SetIndex.build(num_elements=4))
     twice = energy.bind(torch.cat([x, x]), SetIndex.build(num_elements=8))
     torch.testing.assert_close(once.grad(y), twice.grad(y), rtol=1e-12, atol=1e-12)
+
+
+def test_constants_need_not_add_up_within_half_precision():
+    energy = ResNetEnergy(IN, OUT, [5]).half()
+    x = (100 * torch.rand(2000, IN) + 100).half()
+    y = torch.randn(1, OUT)
+    sets = SetIndex.build(num_elements=2000)
+    value = energy.bind(x, sets).value(y)
+    expected = energy.double().bind(x.double(), sets).value(y.double())
+    torch.testing.assert_close(value.double(), expected, atol=0.1, rtol=0.01)
