@@ -170,8 +170,8 @@ class ConvexObjective(Objective):
             diagonal = self.amplitude * self.scale * slope
 
         def product(v: Tensor) -> Tensor:
-            units = (v @ self.y_weight.t()).mul_(diagonal)
-            return (units @ self.y_weight).addcmul_(self.ridge, v)
+            units = (v @ self.y_weight.t()) * diagonal
+            return torch.addcmul(units @ self.y_weight, self.ridge, v)
 
         return self._grad(y, total), product
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
+from pyg_setops.aggr import EquilibriumAggregation
 from pyg_setops.equilibrium import ConvexEnergy
 from pyg_setops.equilibrium.convex import ConvexObjective
 from pyg_setops.equilibrium.sigmoid_sums import Layout, lay_out, sigmoid_moments
@@ -175,3 +176,11 @@ class TestSigmoidMoments:
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             sigmoid_moments(p, c, layout)
         assert kept == {p.data_ptr(), c.data_ptr()}
+
+
+def test_maps_over_batches_of_elements(x):
+    aggregation = EquilibriumAggregation(energy=convex())
+    batch = torch.stack([x, 2 * x])
+    mapped = torch.func.vmap(lambda x: aggregation(x, INDEX, dim_size=NUM_SETS))(batch)
+    expected = aggregation(batch, INDEX, dim_size=NUM_SETS)
+    torch.testing.assert_close(mapped, expected)
