@@ -78,8 +78,9 @@ class GraphTask:
     def checksum(self) -> str:
         """A digest of all graphs and their parting."""
         digest = hashlib.sha256()
-        for graph in chain(self.train, [Data()], self.val, [Data()], self.test):
-            for key, value in sorted(graph.to_dict().items()):
+        for part in (self.train, self.val, self.test):
+            digest.update(f"{len(part)} graphs".encode())
+            for key, value in chain(*(sorted(g.to_dict().items()) for g in part)):
                 digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
                 digest.update(value.numpy().tobytes())
         return digest.hexdigest()

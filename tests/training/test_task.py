@@ -115,3 +115,14 @@ def test_the_checksum_sees_every_change():
     assert made() != made(lambda graphs: graphs[7].x.add_(1))
     assert made() != made(lambda graphs: graphs[1].y.add_(1))
     assert made() != made(lambda graphs: graphs.reverse())
+
+
+def test_the_checksum_sees_the_parting():
+    def made(first, second):
+        torch.manual_seed(0)
+        graphs = [graph(torch.rand(1)) for _ in range(8)]
+        parts = (graphs[:first], graphs[first:second], graphs[second:])
+        source = Source("graphs", parts, "ordered", "y", 0)
+        return prepare(source, 5.0).checksum()
+
+    assert len({made(4, 6), made(5, 6), made(4, 7)}) == 3
