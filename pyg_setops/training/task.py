@@ -100,12 +100,13 @@ def prepare(source: Source, cutoff: float, max_graphs: int | None = None) -> Gra
         ValueError: If the graphs have not the target, or none is left in a part.
     """
     total = sum(len(part) for part in source.parts)
-    fraction = min(1.0, (max_graphs or total) / total)
+    limit = min(max_graphs or total, total)
     radius = RadiusEdges(cutoff)
     parts = []
     names = ("training", "validation", "test")
     for name, part in zip(names, source.parts, strict=True):
-        rows = track(range(round(len(part) * fraction)), f"Preparing {name} graphs")
+        count = len(part) * limit // total
+        rows = track(range(count), f"Preparing {name} graphs")
         parts.append([_ready(part[row], source) for row in rows])
         radius.connect([graph for graph in parts[-1] if graph.pos is not None])
     labelled = [[graph for graph in part if _has_target(graph)] for part in parts]
@@ -131,7 +132,7 @@ def prepare(source: Source, cutoff: float, max_graphs: int | None = None) -> Gra
         if everything[0].edge_attr is not None
         else None,
         num_unlabelled=sum(map(len, parts)) - len(everything),
-        fraction=fraction,
+        fraction=limit / total,
     )
 
 
