@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+
+
+#: What is recorded of an epoch.
+Row = dict[str, Any]
 
 
 class History(Callback):
@@ -21,12 +26,13 @@ class History(Callback):
 
     Attributes:
         rows: For each epoch, its number, the training loss, the validation metric,
-            and the seconds spent on training steps (validation excluded).
+            and the seconds spent on training steps (validation excluded); ``None``
+            for what is no finite number.
     """
 
     def __init__(self, seed: int):
         self.seed = seed
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[Row] = []
         self._start = 0.0
         self._seconds = 0.0
 
@@ -52,8 +58,8 @@ class History(Callback):
         self.rows.append(
             {
                 "epoch": trainer.current_epoch + 1,
-                "train_loss": float(metrics["train_loss"]),
-                "val_metric": float(metrics["val_metric"]),
+                "train_loss": _finite(float(metrics["train_loss"])),
+                "val_metric": _finite(float(metrics["val_metric"])),
                 "seconds": self._seconds,
             }
         )
@@ -65,3 +71,8 @@ class History(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up the record of a checkpoint."""
         self.rows = state_dict["rows"]
+
+
+def _finite(value: float) -> float | None:
+    """The value, or what JSON has for one that is not finite."""
+    return value if math.isfinite(value) else None

@@ -147,7 +147,8 @@ def _test(
     best: ModelCheckpoint,
     history: History,
 ) -> dict[str, Any]:
-    if best.best_model_score is None:
+    # What is not a number counts as the worst one.
+    if best.best_model_score is None or not best.best_model_score.isfinite():
         raise DivergedError("the validation metric was never finite")
     val = float(best.best_model_score)
     epochs = [row["epoch"] for row in history.rows if row["val_metric"] == val]

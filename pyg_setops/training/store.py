@@ -40,7 +40,7 @@ class RunResult:
     saved_bytes: int
     seconds_per_epoch: float | None
     num_steps: int
-    history: list[dict[str, float]]
+    history: list[dict[str, Any]]
 
 
 class ConfigurationError(ValueError):

@@ -6,6 +6,7 @@ from torch_geometric.data import Batch
 from torch_geometric.nn.aggr import MeanAggregation
 
 from pyg_setops.training.run import build_predictor, train_run
+from pyg_setops.training.store import Store
 
 PEERS = [
     "mean",
@@ -50,6 +51,26 @@ class SuddenlyBrokenAggregation(MeanAggregation):
         if self.training and torch.is_grad_enabled():
             self.step -= 1
         return super().forward(*args, **kwargs) + (torch.nan if self.step < 0 else 0)
+
+
+class UnjudgedAggregation(MeanAggregation):
+    """A mean that is NaN the first so many times that it is not trained."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.times = times
+
+    def forward(self, *args, **kwargs):
+        self.times -= not self.training
+        out = super().forward(*args, **kwargs)
+        return out * torch.nan if not self.training and self.times >= 0 else out
+
+
+@pytest.fixture
+def unjudged(monkeypatch):
+    monkeypatch.setattr(
+        torch_geometric.nn.aggr, "UnjudgedAggregation", UnjudgedAggregation, False
+    )
 
 
 @pytest.fixture
@@ -159,6 +180,22 @@ def test_a_diverged_run_says_when(options, task_of, tmp_path, broken):
     assert result.diverged == "the loss is nan in epoch 2"
     assert result.test_metric is None
     assert len(result.history) == 1
+
+
+def test_an_epoch_that_cannot_be_judged_is_recorded(
+    options, task_of, tmp_path, unjudged
+):
+    # One call to find the width, one for each epoch.
+    asked, store = options(), Store(tmp_path, {}, resume=True)
+    for aggr, unknown in ("unjudged:times=2", 1), ("unjudged:times=9", 3):
+        folder = store.folder(aggr, 0)
+        result = train_run(asked, task_of(asked), aggr, 0, folder)
+        metrics = [row["val_metric"] for row in result.history]
+        assert metrics[:unknown] == [None] * unknown
+        assert metrics.count(None) == unknown
+        assert bool(result.diverged) == (unknown == 3)
+        store.save(result)
+        assert store.load(aggr, 0) == result
 
 
 def test_classes_are_judged_by_accuracy(options, task_of, tmp_path):
