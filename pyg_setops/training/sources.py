@@ -59,9 +59,13 @@ def open_source(data: str, target: str | None = None) -> Source:
         graphs = torch.load(data, weights_only=False)
         return _randomly_split(Path(data).name, graphs, target)
     name, arguments = parse_named_call(data)
-    if name.lower() == "qm9":
-        return _open_qm9(target or "homo", arguments)
-    return _randomly_split(data, _open_pyg(name, arguments), target)
+    try:
+        if name.lower() == "qm9":
+            return _open_qm9(target or "homo", arguments)
+        graphs = _open_pyg(name, arguments)
+    except TypeError as error:
+        raise ValueError(f"'data' {data!r} cannot be opened: {error}") from error
+    return _randomly_split(data, graphs, target)
 
 
 def _open_qm9(target: str, arguments: dict[str, Any]) -> Source:
@@ -82,7 +86,7 @@ def _open_qm9(target: str, arguments: dict[str, Any]) -> Source:
 
 def _open_pyg(name: str, arguments: dict[str, Any]) -> Dataset:
     dataset = getattr(torch_geometric.datasets, name, None)
-    if dataset is None:
+    if not (isinstance(dataset, type) and issubclass(dataset, Dataset)):
         raise ValueError(
             f"'data' must be 'qm9', the name of a class in torch_geometric.datasets or "
             f"the path of a saved list of graphs, got {name!r}"

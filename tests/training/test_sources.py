@@ -46,6 +46,13 @@ def test_a_class_of_pyg():
 def test_errors(saved_molecules, tmp_path):
     with pytest.raises(ValueError, match="datasets or the path"):
         open_source("NoSuchDataset")
+    for other in ("warnings", "Data", "__name__"):
+        with pytest.raises(ValueError, match="datasets or the path"):
+            open_source(other)
+    with pytest.raises(ValueError, match=r"'TUDataset' cannot .* argument: 'name'"):
+        open_source("TUDataset")
+    with pytest.raises(ValueError, match=r"'qm9:size=9' cannot .* argument 'size'"):
+        open_source("qm9:size=9")
     with pytest.raises(ValueError, match="'target' must be a column"):
         open_source(str(saved_molecules), "homo")
     few = tmp_path / "few.pt"
