@@ -92,6 +92,8 @@ class CompareOptions:
                 raise ValueError(
                     f"'{name}' must have one or more different values, got {values}"
                 )
+        if min(self.seeds) < 0 or max(self.seeds) >= 2**32:
+            raise ValueError(f"'seeds' must lie in [0, 2**32), got {self.seeds}")
 
     def fixed(self) -> dict[str, Any]:
         """What all runs of an output folder have in common."""

@@ -97,6 +97,8 @@ def test_wrong_names_show_before_anything_is_trained(options):
         ({"max_graphs": -1}, "'max_graphs' must be positive"),
         ({"aggr": ("mean", "mean")}, "'aggr' must have one or more different"),
         ({"seeds": ()}, "'seeds' must have one or more different"),
+        ({"seeds": (0, -1)}, "'seeds' must lie in"),
+        ({"seeds": (2**32,)}, "'seeds' must lie in"),
     ],
 )
 def test_wrong_options(changes, message):
