@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 
 import torch
 from rich.progress import track
@@ -101,12 +101,14 @@ def prepare(source: Source, cutoff: float, max_graphs: int | None = None) -> Gra
     """
     total = sum(len(part) for part in source.parts)
     limit = min(max_graphs or total, total)
+    # Ends are rounded, not counts, which could then exceed the limit together.
+    ends = [round(end * limit / total) for end in accumulate(map(len, source.parts))]
+    starts = [0, *ends[:-1]]
     radius = RadiusEdges(cutoff)
     parts = []
     names = ("training", "validation", "test")
-    for name, part in zip(names, source.parts, strict=True):
-        count = len(part) * limit // total
-        rows = track(range(count), f"Preparing {name} graphs")
+    for name, part, start, end in zip(names, source.parts, starts, ends, strict=True):
+        rows = track(range(end - start), f"Preparing {name} graphs")
         parts.append([_ready(part[row], source) for row in rows])
         radius.connect([graph for graph in parts[-1] if graph.pos is not None])
     labelled = [[graph for graph in part if _has_target(graph)] for part in parts]

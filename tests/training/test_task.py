@@ -92,8 +92,9 @@ def test_a_subset_is_in_proportion_and_said():
     assert (len(made.train), len(made.val), len(made.test)) == (2, 1, 1)
     assert made.fraction == 0.5
     assert task(graphs, max_graphs=100).fraction == 1
-    made = task(graphs, max_graphs=7)  # never more: halves would be rounded up
-    assert (len(made.train), len(made.val), len(made.test)) == (3, 1, 1)
+    parts = (graphs[:5], graphs[:5], graphs[:5])
+    halves = prepare(Source("graphs", parts, "ordered", "y", 0), 5.0, max_graphs=11)
+    assert len(halves.train) + len(halves.val) + len(halves.test) == 11
 
 
 def test_statistics_and_baseline():
