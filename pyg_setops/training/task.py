@@ -97,7 +97,8 @@ def prepare(source: Source, cutoff: float, max_graphs: int | None = None) -> Gra
         max_graphs: How many graphs to use at most, in proportion from every part.
 
     Raises:
-        ValueError: If the graphs have not the target, or none is left in a part.
+        ValueError: If the graphs have not the target, or none is left in a part, or a
+            class is negative.
     """
     total = sum(len(part) for part in source.parts)
     limit = min(max_graphs or total, total)
@@ -172,6 +173,8 @@ def _targets(graphs: Sequence[Data]) -> Tensor:
 def _num_classes(y: Tensor) -> int | None:
     if y.is_floating_point() and not bool(((y == 0) | (y == 1)).all()):
         return None
+    if int(y.min()) < 0:
+        raise ValueError(f"classes must be numbered from 0, got class {int(y.min())}")
     return int(y.max()) + 1
 
 

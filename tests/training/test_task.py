@@ -31,6 +31,11 @@ def test_integers_and_zeros_and_ones_are_classes(values, num_classes):
     assert made.unit == ("" if num_classes is None else "%")
 
 
+def test_negative_classes_are_refused():
+    with pytest.raises(ValueError, match="numbered from 0, got class -1"):
+        task([graph(torch.tensor([value])) for value in [-1, 1] * 4])
+
+
 def test_the_column_of_the_target():
     graphs = [graph(torch.tensor([[float(i), i + 10.5]])) for i in range(8)]
     made = task(graphs, column=1)
