@@ -130,10 +130,11 @@ def pair_tensor(data: Data) -> tuple[Tensor, TensorIndex]:
     if edges is None:
         edges = torch.ones(source.numel(), 1, device=source.device)
     edges = edges[:, None] if edges.dim() == 1 else edges
-    nodes = edges.new_zeros(count, 0) if data.x is None else data.x.to(edges.dtype)
+    nodes = edges.new_zeros(count, 0) if data.x is None else data.x
+    edges = edges.to(torch.promote_types(edges.dtype, nodes.dtype))
     width = edges.size(1)
     pairs = edges.new_zeros(tensors.num_rows(2), width + nodes.size(1))
     pairs[tensors.pair_rows(target, source), :width] = edges
     every = torch.arange(count, device=source.device)
-    pairs[tensors.pair_rows(every, every), width:] = nodes
+    pairs[tensors.pair_rows(every, every), width:] = nodes.to(edges.dtype)
     return pairs, tensors

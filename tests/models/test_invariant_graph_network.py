@@ -27,6 +27,14 @@ def test_pair_tensor_has_targets_on_the_first_axis():
     assert square[..., 1:].count_nonzero() == 6
 
 
+def test_pair_tensor_keeps_fractions_beside_integer_bonds():
+    data = Data(x=torch.rand(2, 1), edge_index=torch.tensor([[0], [1]]))
+    data.edge_attr = torch.tensor([3])
+    pairs, _ = pair_tensor(data)
+    assert torch.equal(pairs[[0, 3], 1:], data.x)
+    assert pairs[2].tolist() == [3, 0]
+
+
 def test_pair_tensor_of_a_batch_is_that_of_each_graph():
     graphs = list(RandomGraphs(num_sets=4))
     pairs, tensors = pair_tensor(Batch.from_data_list(graphs))
