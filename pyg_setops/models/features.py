@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..ragged.eager import is_eager, is_readable
+
 #: The width of real features, or the number of values of each categorical column.
 Features = int | tuple[int, ...]
 
@@ -22,7 +24,8 @@ class FeatureEncoder(torch.nn.Module):
         - **output:** :math:`(N, C)`
 
     Raises:
-        ValueError: At the first forward, if the columns are not those expected.
+        ValueError: At a forward, if the columns are not those expected, or a value is
+            none of its column's (where that is free to see: on the CPU, in eager mode).
 
     Example:
         >>> FeatureEncoder((10, 3), 8)(torch.tensor([[9, 0], [0, 2]])).shape
@@ -52,7 +55,21 @@ class FeatureEncoder(torch.nn.Module):
                 f"'x' must have {width} {'real' if real else 'integer'} columns, got "
                 f"{x.size(-1)} of {x.dtype}"
             )
-        return self.lin(x if real else x + self.offset)
+        if real:
+            return self.lin(x)
+        self._expect_values(x)
+        return self.lin(x + self.offset)
+
+    def _expect_values(self, x: Tensor) -> None:
+        """Refuses what would be read as a value of another column."""
+        if not (is_eager() and is_readable(x)):
+            return
+        wrong = (x < 0) | (x >= x.new_tensor(self.features, dtype=torch.long))
+        if wrong.any():
+            raise ValueError(
+                f"'x' must have values from 0 to below {self.features} in its "
+                f"columns, got {x[wrong.any(1)][0].tolist()}"
+            )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.features})"

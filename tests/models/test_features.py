@@ -34,5 +34,11 @@ def test_other_columns_are_refused(features, x):
         FeatureEncoder(features, 5)(x)
 
 
+@pytest.mark.parametrize("row", [[2, 0], [0, -1], [0, 3]])
+def test_values_of_another_column_are_refused(row):
+    with pytest.raises(ValueError, match="'x' must have values from 0 to below"):
+        FeatureEncoder((2, 3), 5)(torch.tensor([[0, 0], row]))
+
+
 def test_repr():
     assert repr(FeatureEncoder((2, 3), 5)) == "FeatureEncoder((2, 3))"
