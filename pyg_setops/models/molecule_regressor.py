@@ -177,6 +177,8 @@ class MoleculeRegressor(torch.nn.Module):
             filters = self.distance_filters(self.radial(distance))
             filters = filters * self._envelope(distance)[:, None]
         elif self.edge_filters is not None:
+            if data.edge_attr is None:
+                raise ValueError("'data' must have 'pos' or the 'edge_attr' expected")
             filters = self.edge_filters(data.edge_attr)
         else:
             return [None] * len(self.convs)

@@ -137,3 +137,9 @@ def test_errors():
         regressor("mean", "head")
     with pytest.raises(ValueError, match="'z' or node features 'x'"):
         regressor()(Data(edge_index=torch.zeros(2, 0, dtype=torch.long), num_nodes=1))
+
+
+def test_edges_without_the_features_expected_are_refused():
+    data = Data(x=torch.randn(2, 3), edge_index=torch.tensor([[0, 1], [1, 0]]))
+    with pytest.raises(ValueError, match="'data' must have 'pos' or the 'edge_attr'"):
+        MoleculeRegressor(node_features=3, edge_features=2)(data)
