@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import torch
 from torch import Tensor
 
@@ -36,6 +38,8 @@ class FeatureEncoder(torch.nn.Module):
 
     def __init__(self, features: Features, out_channels: int):
         super().__init__()
+        if isinstance(features, Integral):  # NumPy's are no `int`
+            features = int(features)
         self.features = features
         self.lin: torch.nn.Module
         if isinstance(features, int):

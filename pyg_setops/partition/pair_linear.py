@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Literal
 
 import torch
@@ -60,8 +61,8 @@ class PairLinear(torch.nn.Module):
         aggr: Literal["mean", "sum"] = "mean",
     ):
         super().__init__()
-        if isinstance(in_channels, int):
-            in_channels = (in_channels, in_channels)
+        if isinstance(in_channels, int | Integral):  # of NumPy too
+            in_channels = (int(in_channels), int(in_channels))
         self.in_channels = in_channels
         for name, values in (
             ("in_channels", self.in_channels),

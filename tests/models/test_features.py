@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ def test_real_features_are_mapped_linearly():
     expected = x @ encoder.lin.weight.t() + encoder.lin.bias
     torch.testing.assert_close(encoder(x), expected)
     assert FeatureEncoder(1, 5)(torch.randn(4)).shape == (4, 5)
+    assert FeatureEncoder(np.int64(1), 5)(torch.randn(4)).shape == (4, 5)
 
 
 def test_every_column_has_its_own_vectors():

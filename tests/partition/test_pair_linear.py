@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
@@ -241,3 +242,9 @@ def test_means_of_many_edges_in_half_precision():
     expected = module.double()(nodes.double(), edges.double(), edge_index)
     for ours, exact in zip(out, expected, strict=True):
         torch.testing.assert_close(ours.double(), exact, atol=1e-2, rtol=1e-2)
+
+
+def test_takes_the_integers_of_numpy():
+    module = PairLinear(np.int64(2), np.int64(4)).double()
+    x, edge_attr = module(*draw(2, 2), graphs())
+    assert x.size(1) == edge_attr.size(1) == 4
