@@ -34,7 +34,8 @@ def load_published(
     =============  ===========================  =====================
 
     Args:
-        layer: Where to copy them; untouched if a shape does not fit.
+        layer: Where to copy them, of a known width and with a pool; untouched if a
+            shape does not fit.
         w_input: :math:`[4H, C_{in}]`, perhaps with trailing ones.
         b_input: :math:`[4H]`.
         w_hidden: :math:`[4H, H]`.
@@ -45,6 +46,10 @@ def load_published(
     Raises:
         ValueError: If a tensor does not have the shape that the layer has.
     """
+    if layer.in_channels == -1:
+        raise ValueError("'layer' must have the width of 'w_input', got -1")
+    if layer.pool is None:
+        raise ValueError("'layer' must have a pool, which 'w_pooled' is for, got None")
     pairs = {
         "w_input": (layer.cell.lin_x.weight, w_input),
         "b_input": (layer.cell.lin_x.bias, b_input),

@@ -61,3 +61,11 @@ def test_a_wrong_shape_leaves_the_layer_as_it_was(name, change):
         load_published(layer, **tensors)
     for parameter, expected in zip(layer.parameters(), before, strict=True):
         assert torch.equal(parameter, expected)
+
+
+def test_a_layer_without_these_weights_is_refused():
+    lazy, apart = SwarmLayer(-1, 5, 6, 4), SwarmLayer(3, 5, 6, 4, pool=None)
+    with pytest.raises(ValueError, match="'layer' must have the width of 'w_input'"):
+        load_published(lazy, **published(0))
+    with pytest.raises(ValueError, match="'layer' must have a pool"):
+        load_published(apart, **published(0))
