@@ -162,19 +162,23 @@ class PairLinear(torch.nn.Module):
         edge from ``j`` to ``i``.
 
         Args:
-            layer: From order 2 to order 2 with ``aggr='sum'``, no size exponents.
+            layer: From order 2 to order 2 with ``aggr='sum'``, ``typical_size=1`` and
+                no size exponents, of a known width.
 
         Raises:
             ValueError: If it is another.
         """
-        if (layer.order_in, layer.order_out, layer.aggr, layer.exponent) != (
-            *(2, 2),
-            "sum",
-            None,
+        if (
+            (layer.order_in, layer.order_out) != (2, 2)
+            or layer.aggr != "sum"
+            or layer.typical_size != 1
+            or layer.exponent is not None
+            or layer.in_channels == -1
         ):
             raise ValueError(
-                "'layer' must map order 2 to order 2 with aggr='sum' and without size "
-                f"exponents, got {layer}"
+                "'layer' must map order 2 to order 2 with aggr='sum', typical_size=1, "
+                f"without size exponents and of a known width, got {layer} with "
+                f"typical_size={layer.typical_size}"
             )
         width, bias = layer.in_channels, layer.bias
         pair = cls(width, layer.out_channels, bias is not None, "sum").to(layer.weight)

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -248,3 +249,11 @@ def test_takes_the_integers_of_numpy():
     module = PairLinear(np.int64(2), np.int64(4)).double()
     x, edge_attr = module(*draw(2, 2), graphs())
     assert x.size(1) == edge_attr.size(1) == 4
+
+
+@pytest.mark.parametrize("changes", [{"typical_size": 2.0}, {"in_channels": -1}])
+def test_only_a_layer_of_known_plain_sums_is_taken(changes):
+    dense = partial(EquivariantLinear, 2, 2, in_channels=3, out_channels=4, aggr="sum")
+    PairLinear.on_edges(dense())
+    with pytest.raises(ValueError, match="'layer' must map order 2 to order 2"):
+        PairLinear.on_edges(dense(**changes))
