@@ -54,7 +54,8 @@ def is_fusible(cell: SwarmCell, pool: Pooling, x: Tensor) -> bool:
 def _is_wrapped(module: Module) -> bool:
     """Whether a call does more than the class says, as adapters and hooks make it."""
     known = type(module) in (SwarmCell, Linear, Dropout)
-    return not known or bool(module._forward_hooks or module._forward_pre_hooks)
+    before = module._forward_pre_hooks or module._backward_pre_hooks
+    return not known or bool(before or module._forward_hooks or module._backward_hooks)
 
 
 def fused_swarm(

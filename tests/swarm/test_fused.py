@@ -247,3 +247,13 @@ def test_wrapped_weights_are_not_passed_by(wrap):
         outs.append(layer(sets.x, sets.index))
         assert not torch.allclose(before, outs[-1])
     torch.testing.assert_close(*outs)
+
+
+@pytest.mark.parametrize("part", ["", "lin_h"])
+def test_hooks_of_the_backward_pass_are_called(part):
+    sets, called = random_sets(3), []
+    layer = make("mean", "keep")
+    module = layer.cell.get_submodule(part)
+    module.register_full_backward_hook(lambda *args: called.append(part))
+    layer(sets.x.requires_grad_(), sets.index).sum().backward()
+    assert called
