@@ -60,8 +60,10 @@ class LazyChannels(torch.nn.Module):
         """Takes the width of ``x`` if it is the first input; else checks it.
 
         Raises:
-            ValueError: If the last dimension of ``x`` is not ``in_channels``.
+            ValueError: If the last dimension of ``x`` is not ``in_channels``, or is 0.
         """
+        if x.size(-1) < 1:
+            raise ValueError(f"'x' must have channels, got shape {list(x.shape)}")
         if self.in_channels == -1:
             self.initialize(x.size(-1))
         elif x.size(-1) != self.in_channels:

@@ -122,3 +122,10 @@ def test_refuses_another_width_and_stays_as_it_was(x):
 def test_refuses_an_impossible_width(width):
     with pytest.raises(ValueError, match=f"'in_channels' must be positive.*{width}"):
         Affine(width)
+
+
+def test_no_channels_are_refused_and_no_width():
+    module = Affine()
+    with pytest.raises(ValueError, match=r"'x' must have channels, got shape \[5, 0\]"):
+        module(torch.zeros(5, 0))
+    assert module.in_channels == -1
