@@ -153,9 +153,9 @@ class SwarmLayer(LazyChannels):
 
     def states(self, x: Tensor, sets: SetIndex) -> tuple[Tensor, Tensor]:
         """The last states ``h`` and ``c``, ``[N, H]`` each, of elements ``[N, C]``."""
-        self.see(x)
         if isinstance(self.pool, CausalPooling):
             sets.require_sorted("causal pooling")
+        self.see(x)
         pool = self.pool
         if pool is not None and self._is_fusible(pool, x):
             return fused_swarm(

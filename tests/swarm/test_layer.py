@@ -208,3 +208,10 @@ def test_errors_of_inputs(sets):
         layer(sets.x[:, :2], sets.index)
     with pytest.raises(ValueError, match="expected 11, got 10"):
         layer(sets.x, sets.index[1:])
+
+
+def test_an_unsorted_index_is_refused_before_a_width_is_taken():
+    layer = SwarmLayer(-1, 5, 8, 3, pool="causal")
+    with pytest.raises(ValueError, match="causal pooling needs"):
+        layer(torch.randn(2, 3), torch.tensor([1, 0]))
+    assert layer.in_channels == -1
