@@ -60,7 +60,11 @@ class GraphIndex:
             )
         if num_nodes is None:
             num_nodes = _num_nodes(edge_index) if batch is None else batch.numel()
-        nodes = SetIndex.build(batch, None, num_graphs, num_nodes, edge_index.device)
+        device = edge_index.device
+        try:
+            nodes = SetIndex.build(batch, None, num_graphs, num_nodes, device)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"'batch' names no graphs: {error}") from error
         try:
             source, target = (
                 SetIndex.build(end, dim_size=num_nodes) for end in edge_index.unbind()

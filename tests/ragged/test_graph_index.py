@@ -55,3 +55,11 @@ def test_wrong_graphs_are_refused():
         GraphIndex.build(torch.tensor([[0], [5]]), BATCH)
     with pytest.raises(ValueError, match="twice"):
         GraphIndex.build(torch.tensor([[0, 0], [1, 1]])).reverse(torch.ones(2, 1))
+
+
+def test_wrong_batches_are_refused_by_their_name():
+    edge_index = torch.tensor([[0], [1]])
+    with pytest.raises(ValueError, match="'batch' names no graphs: .* 3, got 2"):
+        GraphIndex.build(edge_index, torch.zeros(2, dtype=torch.long), 3)
+    with pytest.raises(TypeError, match="'batch' names no graphs: .* integers"):
+        GraphIndex.build(edge_index, torch.zeros(2))
