@@ -125,8 +125,9 @@ def find_aggregation(name: str) -> type[Aggregation]:
 def _output_width(aggregation: Aggregation, channels: int) -> int:
     """Asks the aggregation itself, which also gives lazy ones their shape."""
     training = aggregation.training
-    out = aggregation.eval()(
-        torch.zeros(1, channels), torch.zeros(1, dtype=torch.long), dim_size=1
-    )
+    like = next(aggregation.parameters(), torch.zeros(0))
+    x = torch.zeros(1, channels, dtype=like.dtype, device=like.device)
+    index = torch.zeros(1, dtype=torch.long, device=like.device)
+    out = aggregation.eval()(x, index, dim_size=1)
     aggregation.train(training)
     return out.size(-1)

@@ -3,6 +3,7 @@ import torch
 from torch_geometric.nn.aggr import MeanAggregation, SumAggregation
 
 from pyg_setops import registry
+from pyg_setops.aggr import SwarmAggregation
 from pyg_setops.models import SetFunction
 from pyg_setops.models.set_function import find_aggregation
 
@@ -94,3 +95,8 @@ def test_missing_and_wrong_arguments_are_named():
         SetFunction("quantile", 6)
     with pytest.raises(ValueError, match=r"'mean' cannot be built: .*'steps'"):
         SetFunction("mean", 6, steps=2)
+
+
+def test_takes_an_aggregation_of_another_type():
+    function = SetFunction(SwarmAggregation(4, 6).double(), 4).double()
+    assert function(torch.randn(5, 4, dtype=torch.float64)).shape == (1, 4)
