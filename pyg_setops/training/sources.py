@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -53,10 +54,13 @@ def open_source(data: str, target: str | None = None) -> Source:
         target: A target's name (QM9) or its column in ``y`` (default: ``homo``, 0).
 
     Raises:
-        ValueError: If there is no such data set or target.
+        ValueError: If there is no such data set or target, or the list is damaged.
     """
     if Path(data).is_file():
-        graphs = torch.load(data, weights_only=False)
+        try:
+            graphs = torch.load(data, weights_only=False)
+        except (UnpicklingError, EOFError, RuntimeError) as error:
+            raise ValueError(f"'data' {data!r} is damaged: {error}") from error
         return _randomly_split(Path(data).name, graphs, target)
     name, arguments = parse_named_call(data)
     try:

@@ -59,3 +59,13 @@ def test_errors(saved_molecules, tmp_path):
     torch.save(torch.load(saved_molecules, weights_only=False)[:9], few)
     with pytest.raises(ValueError, match=r"at least ten graphs .* got 9"):
         open_source(str(few))
+
+
+@pytest.mark.parametrize("size", [0, 20, 2000])
+def test_a_damaged_list_is_refused(saved_molecules, size):
+    saved_molecules.write_bytes(saved_molecules.read_bytes()[:size])
+    with pytest.raises((ValueError, OSError)):
+        open_source(str(saved_molecules))
+    saved_molecules.write_bytes(b"no list of graphs")
+    with pytest.raises(ValueError, match="'data' .* is damaged"):
+        open_source(str(saved_molecules))
