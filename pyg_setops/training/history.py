@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-
 #: What is recorded of an epoch.
 Row = dict[str, Any]
 

@@ -59,7 +59,7 @@ def test_wrong_graphs_are_refused():
 
 def test_wrong_batches_are_refused_by_their_name():
     edge_index = torch.tensor([[0], [1]])
-    with pytest.raises(ValueError, match="'batch' names no graphs: .* 3, got 2"):
+    with pytest.raises(ValueError, match=r"'batch' names no graphs: .* 3, got 2"):
         GraphIndex.build(edge_index, torch.zeros(2, dtype=torch.long), 3)
-    with pytest.raises(TypeError, match="'batch' names no graphs: .* integers"):
+    with pytest.raises(TypeError, match=r"'batch' names no graphs: .* integers"):
         GraphIndex.build(edge_index, torch.zeros(2))

@@ -67,5 +67,5 @@ def test_a_damaged_list_is_refused(saved_molecules, size):
     with pytest.raises((ValueError, OSError)):
         open_source(str(saved_molecules))
     saved_molecules.write_bytes(b"no list of graphs")
-    with pytest.raises(ValueError, match="'data' .* is damaged"):
+    with pytest.raises(ValueError, match=r"'data' .* is damaged"):
         open_source(str(saved_molecules))
