@@ -88,10 +88,10 @@ class Messages(Module):
         return segment_sum(self.lin(h), sets)
 
 
-def _lie(make_group: Callable[[], LieGroup]) -> Module:
-    kernel = AttentionKernel()
+def _lie(make_group: Callable[..., LieGroup], **kwargs: str) -> Module:
+    group, kernel = make_group(embedding="radial"), AttentionKernel()
     network = LieTransformer(
-        3, 1, make_group(), 64, 3, heads=4, kernel=kernel, pool="sum"
+        3, 1, group, 64, 3, heads=4, kernel=kernel, pool="sum", **kwargs
     )
     return OnPoints(network)
 
@@ -105,8 +105,9 @@ def _swarm(readout: str) -> Aggregation:
 
 
 ENERGIES: dict[str, Callable[[], Module]] = {
-    "LieTransformer, T(3)": partial(_lie, partial(T, 3, embedding="radial")),
-    "LieTransformer, SE(3)": partial(_lie, partial(SE3, embedding="radial")),
+    "LieTransformer, T(3)": partial(_lie, partial(T, 3)),
+    "LieTransformer, SE(3)": partial(_lie, SE3),
+    "LieTransformer, SE(3), a frame a set": partial(_lie, SE3, frames="set"),
     "SE3Transformer": partial(
         SE3Transformer,
         "0e",
