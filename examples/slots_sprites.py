@@ -66,7 +66,7 @@ MOST = 10  # slots that are asked of a trained network
 class Config:
     """Sprites found by slots."""
 
-    steps: int = 600
+    steps: int = 1000
     """Training steps of each model, a multiple of 100 (or less than 100)."""
     num_train: int = 4000
     """Scenes to learn from."""
