@@ -52,7 +52,7 @@ PUBLISHED_STEPS, PUBLISHED_WIDTH = 6000, "841,641"
 class Config:
     """Springs with HamiltonianNet."""
 
-    steps: int = 300
+    steps: int = 600
     """Training steps of each model, a multiple of 100 (or less than 100)."""
     batch_size: int = 32
     """Systems a step."""
