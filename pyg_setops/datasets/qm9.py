@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import CodeType
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -261,12 +262,26 @@ def _identify_copy(raw: Path | None) -> str:
 
 
 def _identify_callable(function: Callable[[Data], object] | None) -> str:
-    """Name and code of a function, or the repr of a transform, across processes."""
+    """What a function is and does, or a transform's repr, across processes."""
     if function is None:
         return ""
     code = getattr(function, "__code__", None)
     if code is None:
         return re.sub(r" at 0x[0-9a-f]+", "", repr(function))
-    content = (code.co_code, code.co_consts, code.co_names)
-    text = f"{function.__module__}.{function.__qualname__} {content}"
-    return re.sub(r" at 0x[0-9a-f]+", "", text)
+    defaults = (function.__defaults__, function.__kwdefaults__)
+    name = f"{function.__module__}.{function.__qualname__}"
+    return re.sub(r" at 0x[0-9a-f]+", "", f"{name} {_content(code)} {defaults}")
+
+
+def _content(code: CodeType) -> tuple[object, ...]:
+    """What a function does, and the functions and generators inside it."""
+    constants = [
+        _content(value)
+        if isinstance(value, CodeType)
+        # The order of a set of strings is another in every process.
+        else sorted(map(repr, value))
+        if isinstance(value, frozenset)
+        else value
+        for value in code.co_consts
+    ]
+    return code.co_code, constants, code.co_names

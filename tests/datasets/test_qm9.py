@@ -12,7 +12,7 @@ import pyg_setops.datasets
 from pyg_setops.datasets import QM9
 from pyg_setops.datasets import embedded as embedded_module
 from pyg_setops.datasets.checksum import ChecksumError
-from pyg_setops.datasets.qm9 import split_indices
+from pyg_setops.datasets.qm9 import _identify_callable, split_indices
 
 # Mean and deviation over all 130,831 molecules in PyG's units, as published by its
 # users; the sample must agree within its own error.
@@ -188,6 +188,32 @@ class TestLocalCopy:
         one = QM9(**arguments, pre_filter=lambda molecule: molecule.num_nodes < 6)
         two = QM9(**arguments, pre_filter=lambda molecule: molecule.num_nodes < 9)
         assert len(one) < len(two) < 21
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "lambda molecule: any(z == {} for z in molecule.z.tolist())",
+            "lambda molecule, size={}: molecule.num_nodes < size",
+            "lambda molecule, *, size={}: molecule.num_nodes < size",
+        ],
+    )
+    def test_an_edit_anywhere_in_a_filter_makes_another(self, source):
+        # Evaluated, they are of one name and line, as before and after an edit.
+        one, other = (eval(source.format(number)) for number in (6, 9))
+        assert _identify_callable(one) != _identify_callable(other)
+
+    def test_a_filter_is_the_same_in_every_process(self):
+        def chosen(molecule):
+            return molecule.idx.item() in {0, 8}
+
+        # Numbers that collide lie in the order of arrival, as strings do at random.
+        names = []
+        for members in ([0, 8], [8, 0]):
+            chosen.__code__ = chosen.__code__.replace(
+                co_consts=(None, frozenset(members))
+            )
+            names.append(_identify_callable(chosen))
+        assert names[0] == names[1]
 
     def test_a_changed_copy_is_read_again(self, compact, arrays, tmp_path):
         copy = shutil.copy(compact, tmp_path / "copy.npz")
