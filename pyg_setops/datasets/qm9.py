@@ -83,6 +83,7 @@ class QM9(InMemoryDataset):
 
     Cost: the first call takes a second for the sample, seconds for a full .npz, about
     a minute for folders; later calls load the processed data (a second, 330 MB).
+    A processed file that cannot be read is made again.
 
     Example:
         >>> import tempfile
@@ -125,7 +126,11 @@ class QM9(InMemoryDataset):
             pre_filter,
             force_reload=force_reload,
         )
-        self.load(self.processed_paths[0])
+        try:
+            self.load(self.processed_paths[0])
+        except Exception:  # what a damaged file makes torch raise can be anything
+            self.process()
+            self.load(self.processed_paths[0])
 
     @property
     def raw_file_names(self) -> list[str]:

@@ -228,6 +228,15 @@ class TestLocalCopy:
         path.write_bytes(b"spoilt")
         assert len(QM9(tmp_path, "full", raw=compact, force_reload=True)) == 21
 
+    @pytest.mark.parametrize("length", [0, 10, 1_000, -10])
+    def test_a_file_cut_short_is_made_again(self, compact, tmp_path, length):
+        whole = QM9(tmp_path, "full", raw=compact)
+        (path,) = processed(tmp_path)
+        path.write_bytes(path.read_bytes()[:length])
+        again = QM9(tmp_path, "full", raw=compact)
+        assert torch.equal(again.y, whole.y)
+        assert torch.equal(QM9(tmp_path, "full", raw=compact).y, whole.y)
+
     def test_the_split_needs_all_molecules(self, compact, tmp_path):
         with pytest.raises(ValueError, match=r"all 130,831 molecules.* has 21 "):
             QM9(tmp_path, "full", raw=compact).split()
