@@ -103,6 +103,16 @@ class TestSample:
         with pytest.raises(ValueError, match=r"all 10,000 molecules.* has 9,999"):
             sample[1:].split()
 
+    def test_split_does_not_depend_on_the_order(self, sample):
+        for part, shuffled in zip(
+            sample.split(), sample.shuffle().split(), strict=True
+        ):
+            assert list(shuffled.indices()) == list(part.indices())
+
+    def test_split_refuses_molecules_taken_twice(self, sample):
+        with pytest.raises(ValueError, match=r"all 10,000 molecules.* has 9,999"):
+            sample[[1, *range(1, 10_000)]].split()
+
     def test_mean_and_std_are_of_the_selection(self, sample):
         part = sample[[5, 17, 40]]
         values = [float(part[i].y[0, 7]) for i in range(3)]
