@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from types import MappingProxyType
 
 import numpy as np
@@ -88,8 +89,9 @@ def find_target(target: int | str) -> Target:
     """
     if isinstance(target, str) and target in TARGETS:
         return TARGETS[target]
-    if isinstance(target, int) and 0 <= target < len(TARGETS):
-        return list(TARGETS.values())[target]
+    # NumPy's integers are no `int`.
+    if isinstance(target, Integral) and 0 <= target < len(TARGETS):
+        return list(TARGETS.values())[int(target)]
     raise ValueError(
         f"target: expected a column 0..{len(TARGETS) - 1} or one of "
         f"{', '.join(TARGETS)}; got {target!r}"

@@ -57,6 +57,7 @@ def test_atom_references_are_hartree_energies_in_ev():
 
 def test_find_target_takes_names_and_columns():
     assert find_target("homo") is find_target(2)
+    assert find_target(np.int64(2)) is find_target(2)
 
 
 @pytest.mark.parametrize("wrong", ["HOMO", 19, -1, 2.0])
