@@ -73,6 +73,8 @@ class RadiusEdges(BaseTransform):
                 graph.edge_attr = None
 
     def _edges(self, pos: Tensor, sets: SetIndex) -> Tensor:
+        # Half precision would round distances, and the cutoff, to a per cent.
+        pos = pos.to(torch.promote_types(pos.dtype, torch.float32))
         edges = [torch.empty(2, 0, dtype=torch.long, device=pos.device)]
         for source, target in pair_blocks(sets, self.max_pairs):
             distance = (pos[source] - pos[target]).norm(dim=-1)

@@ -45,6 +45,13 @@ def test_many_graphs_are_connected_as_each_alone():
     RadiusEdges(cutoff=4.0).connect([])
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.int64])
+def test_edges_are_exact_for_positions_of_any_type(dtype):
+    pos = (10 * torch.randn(60, 3)).to(dtype)
+    edges = RadiusEdges(cutoff=10.01)(Data(pos=pos)).edge_index
+    assert list(map(tuple, edges.t().tolist())) == expected_edges(pos.double(), 10.01)
+
+
 def test_bonds_are_replaced():
     data = molecule(4)
     data.edge_index, data.edge_attr = torch.tensor([[0], [1]]), torch.ones(1, 4)
