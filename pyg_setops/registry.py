@@ -48,7 +48,7 @@ def register() -> tuple[str, ...]:
         name = operator.registered_name
         if name not in _registered:
             _registered[name] = _named(operator.cls, name)
-            setattr(aggr, name, _registered[name])
+        setattr(aggr, name, _registered[name])
     return tuple(operator.name for operator in entries)
 
 
@@ -108,7 +108,8 @@ def _refuse_taken_name(operator: Operator) -> None:
     for name, cls in vars(aggr).items():
         if not (isinstance(cls, type) and issubclass(cls, Aggregation)):
             continue
-        if cls is not _registered.get(name) and _queries(cls.__name__) & _queries(
+        taken = _queries(cls.__name__) | _queries(name)
+        if cls is not _registered.get(name) and taken & _queries(
             operator.registered_name
         ):
             raise ValueError(

@@ -87,6 +87,27 @@ def test_unregister_leaves_what_another_put_there():
         del aggr.SwarmAggregation
 
 
+@pytest.mark.parametrize("registered", [False, True])
+def test_refuses_a_place_that_another_took(monkeypatch, registered):
+    class Foreign(aggr.SumAggregation):
+        pass
+
+    if registered:
+        register()
+    with monkeypatch.context() as patch:
+        patch.setattr(aggr, "SwarmAggregation", Foreign, raising=False)
+        with pytest.raises(ValueError, match="'swarm' cannot be registered"):
+            register()
+        assert aggr.SwarmAggregation is Foreign
+
+
+def test_registering_again_restores_what_was_removed():
+    register()
+    del aggr.SwarmAggregation
+    assert "swarm" in register()
+    assert type(aggregation_resolver("swarm", in_channels=4)) is SwarmAggregation
+
+
 @pytest.mark.parametrize("name", ["equilibrium", "set_transformer", "deep_sets", "sum"])
 def test_refuses_a_name_of_pyg_and_registers_nothing(monkeypatch, names, name):
     entries = (SWARM, replace(SWARM, name=name))
