@@ -11,7 +11,7 @@ from torch_geometric.nn.aggr import Aggregation
 
 from pyg_setops.aggr import SetAggregation
 from pyg_setops.ragged import SetIndex, segment_mean, segment_sum
-from pyg_setops.testing import AGGREGATION_CHECKS, random_sets
+from pyg_setops.testing import AGGREGATION_CHECKS, assert_errors, random_sets
 
 
 class LinearMean(SetAggregation):
@@ -165,6 +165,19 @@ class NormalisesBatch(LinearMean):
 
     def aggregate(self, x: Tensor, sets: SetIndex) -> Tensor:
         return segment_mean(self.norm(self.lin(x)), sets)
+
+
+class TakesAnyWidth(LinearMean):
+    def __call__(self, x, *layout, **named):
+        self.see(x)
+        return super().__call__(x, *layout, **named)
+
+
+def test_a_width_taken_from_a_refused_call_is_caught():
+    sets = random_sets(3)
+    assert_errors(LinearMean(), sets)
+    with pytest.raises(AssertionError, match=r"is refused, but changes \['lin"):
+        assert_errors(TakesAnyWidth(), sets)
 
 
 CAUGHT = {

@@ -96,12 +96,13 @@ def _faults(sets: RaggedSets) -> dict[str, tuple[str, dict[str, Any]]]:
     }
 
 
-def _state(module: torch.nn.Module) -> dict[str, Tensor]:
+def _state(module: torch.nn.Module) -> dict[str, Tensor | None]:
+    """Parameters and buffers; ``None`` for one that has no shape, which it may get."""
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    return {n: t if is_lazy(t) else t.detach().clone() for n, t in tensors.items()}
+    return {n: None if is_lazy(t) else t.detach().clone() for n, t in tensors.items()}
 
 
-def _same(after: Tensor, before: Tensor) -> bool:
-    if is_lazy(after) or is_lazy(before):
+def _same(after: Tensor | None, before: Tensor | None) -> bool:
+    if after is None or before is None:
         return after is before
     return torch.equal(after, before)
