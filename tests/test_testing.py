@@ -167,6 +167,18 @@ class NormalisesBatch(LinearMean):
         return segment_mean(self.norm(self.lin(x)), sets)
 
 
+class BlamesAnother(LinearMean):
+    def __call__(self, x, index=None, ptr=None, dim_size=None, dim=-2):
+        if dim == -1:
+            raise ValueError("'dim_size' is too large for this dimension")
+        return super().__call__(x, index, ptr, dim_size, dim)
+
+
+def test_an_error_that_names_another_argument_is_caught():
+    with pytest.raises(AssertionError, match="refused without naming 'dim': 'dim_size"):
+        assert_errors(BlamesAnother(), random_sets(3))
+
+
 class TakesAnyWidth(LinearMean):
     def __call__(self, x, *layout, **named):
         self.see(x)

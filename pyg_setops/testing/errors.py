@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -40,7 +41,8 @@ def assert_errors(aggregation: Aggregation, sets: RaggedSets) -> None:
         try:
             aggregation(sets.x, **layout)
         except (TypeError, ValueError) as error:
-            if argument not in str(error):
+            # 'dim_size' does not name 'dim', nor does 'dimension'.
+            if not re.search(rf"\b{argument}\b", str(error)):
                 raise AssertionError(
                     f"{fault} is refused without naming '{argument}': {error}"
                 ) from error
