@@ -7,11 +7,16 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
-from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.nn.aggr import Aggregation, StdAggregation
 
 from pyg_setops.aggr import SetAggregation
 from pyg_setops.ragged import SetIndex, segment_mean, segment_sum
-from pyg_setops.testing import AGGREGATION_CHECKS, assert_errors, random_sets
+from pyg_setops.testing import (
+    AGGREGATION_CHECKS,
+    assert_dtypes,
+    assert_errors,
+    random_sets,
+)
 
 
 class LinearMean(SetAggregation):
@@ -165,6 +170,10 @@ class NormalisesBatch(LinearMean):
 
     def aggregate(self, x: Tensor, sets: SetIndex) -> Tensor:
         return segment_mean(self.norm(self.lin(x)), sets)
+
+
+def test_an_output_of_zero_has_the_right_precision():
+    assert_dtypes(StdAggregation(), random_sets(3, [1, 1]))
 
 
 class BlamesAnother(LinearMean):

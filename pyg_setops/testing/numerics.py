@@ -141,9 +141,9 @@ def _cast(
 
 
 def _assert_near(actual: Tensor, expected: Tensor, tolerance: float, way: str) -> None:
-    error = (actual.double() - expected).abs().max() / expected.abs().max()
-    if not error <= tolerance:
+    error, largest = (actual.double() - expected).abs().max(), expected.abs().max()
+    if not error <= tolerance * largest:  # both may be zero
         raise AssertionError(
-            f"The output {way} is off by {error:.2g} of the largest value in float64; "
-            f"allowed are {tolerance:g}"
+            f"The output {way} is off by {error / largest:.2g} of the largest value in "
+            f"float64; allowed are {tolerance:g}"
         )
