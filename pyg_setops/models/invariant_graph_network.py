@@ -123,7 +123,7 @@ def pair_tensor(data: Data) -> tuple[Tensor, TensorIndex]:
         [0.0, 0.0, 1.0, 0.0]
     """
     source, target = data.edge_index
-    ptr = None if data.batch is None else data.ptr
+    ptr = data.ptr if "ptr" in data else None
     count = data.num_nodes
     tensors = TensorIndex.build(data.batch, ptr, None, count, source.device)
     edges = data.edge_attr

@@ -44,6 +44,14 @@ def test_pair_tensor_of_a_batch_is_that_of_each_graph():
         assert part.sum() == data.num_edges
 
 
+def test_pair_tensor_needs_no_ptr_beside_batch():
+    batch = Batch.from_data_list([graph(3, 2), graph(2, 2)])
+    bare = Data(x=batch.x, edge_index=batch.edge_index, batch=batch.batch)
+    pairs, tensors = pair_tensor(bare)
+    assert torch.equal(pairs, pair_tensor(batch)[0])
+    assert tensors.sizes.tolist() == [3, 2]
+
+
 @pytest.mark.parametrize("orders", [(2, 2, 0), (1, 2, 2), (2, 3, 2, 0)])
 def test_is_its_layers(orders):
     network = InvariantGraphNetwork(2, 3, 4, orders)
