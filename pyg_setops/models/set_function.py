@@ -128,6 +128,8 @@ def _output_width(aggregation: Aggregation, channels: int) -> int:
     like = next(aggregation.parameters(), torch.zeros(0))
     x = torch.zeros(1, channels, dtype=like.dtype, device=like.device)
     index = torch.zeros(1, dtype=torch.long, device=like.device)
-    out = aggregation.eval()(x, index, dim_size=1)
-    aggregation.train(training)
+    try:
+        out = aggregation.eval()(x, index, dim_size=1)
+    finally:
+        aggregation.train(training)
     return out.size(-1)

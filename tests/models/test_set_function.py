@@ -79,6 +79,13 @@ def test_an_instance_is_taken_as_it_is():
     assert SetFunction(aggregation, 6).aggr is aggregation
 
 
+def test_an_instance_of_another_width_keeps_its_mode():
+    aggregation = SwarmAggregation(4)
+    with pytest.raises(ValueError, match="4 channels"):
+        SetFunction(aggregation, 6)
+    assert aggregation.training
+
+
 @pytest.mark.parametrize("name", ["sum", "add", "Sum", "SumAggregation"])
 def test_names_are_those_of_pyg(name):
     assert find_aggregation(name) is SumAggregation
