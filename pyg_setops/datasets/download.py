@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
@@ -13,6 +15,11 @@ from urllib.request import Request, urlopen
 from tqdm import tqdm
 
 from pyg_setops.datasets.checksum import ChecksumError, verify
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _CHUNK = 1 << 16
 _TIMEOUT_SECONDS = 30
@@ -31,6 +38,7 @@ def download(remote: RemoteFile, folder: Path) -> Path:
     """Fetch a file into a folder, unless it is there already.
 
     A download that stopped leaves ``<name>.part``, from which the next call goes on.
+    Processes that call at once wait for one of them to fetch it.
 
     Returns:
         The path of the verified file.
@@ -42,10 +50,31 @@ def download(remote: RemoteFile, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / remote.name
-    if path.exists():
-        verify(path, remote.sha256)
-        return path
-    part = folder / f"{remote.name}.part"
+    with _alone_in(folder):
+        if not path.exists():
+            _fetch_whole(remote, path)
+            return path
+    verify(path, remote.sha256)
+    return path
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process is here, where the file system can tell."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems lock no folders
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _fetch_whole(remote: RemoteFile, path: Path) -> None:
+    part = path.with_name(f"{remote.name}.part")
     _fetch(remote.url, part)
     try:
         verify(part, remote.sha256)
@@ -53,7 +82,6 @@ def download(remote: RemoteFile, folder: Path) -> Path:
         part.unlink()
         raise
     os.replace(part, path)
-    return path
 
 
 def _fetch(url: str, part: Path) -> None:

@@ -1,7 +1,10 @@
 import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from pyg_setops.datasets import download as download_module
 from pyg_setops.datasets.checksum import ChecksumError
 from pyg_setops.datasets.download import RemoteFile, download
 
@@ -43,6 +46,20 @@ def test_starts_anew_where_the_server_cannot_resume(remote, server, tmp_path):
     (tmp_path / "data.bin.part").write_bytes(BODY[:500])
     download(remote, tmp_path)
     assert contents(tmp_path) == {"data.bin": BODY}
+
+
+def test_all_who_call_at_once_wait_for_one(remote, server, tmp_path, monkeypatch):
+    def write_slowly(*arguments):
+        time.sleep(0.1)
+        write(*arguments)
+
+    write = download_module._write
+    monkeypatch.setattr(download_module, "_write", write_slowly)
+    with ThreadPoolExecutor(4) as pool:
+        paths = list(pool.map(download, [remote] * 4, [tmp_path] * 4))
+    assert paths == [tmp_path / "data.bin"] * 4
+    assert contents(tmp_path) == {"data.bin": BODY}
+    assert len(server.requests) == 1
 
 
 def test_finishes_a_part_that_lacks_nothing(remote, server, tmp_path):
