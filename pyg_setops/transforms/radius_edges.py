@@ -48,9 +48,7 @@ class RadiusEdges(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         """Returns the data with its edges replaced."""
-        pos = data.pos
-        if pos is None:
-            raise ValueError("'data' must have positions ('pos') to find edges by")
+        pos = _positions(data)
         sets = SetIndex.build(
             index=data.batch, num_elements=pos.size(0), device=pos.device
         )
@@ -62,9 +60,10 @@ class RadiusEdges(BaseTransform):
         """Does the same to many graphs, in place, with a few calls for all of them."""
         for start in range(0, len(graphs), 1024):
             chunk = graphs[start : start + 1024]
-            sizes = torch.tensor([0] + [graph.pos.size(0) for graph in chunk])
+            pos = [_positions(graph) for graph in chunk]
+            sizes = torch.tensor([0] + [len(one) for one in pos], device=pos[0].device)
             sets = SetIndex.build(ptr=sizes.cumsum(0))
-            edges = self._edges(torch.cat([graph.pos for graph in chunk]), sets)
+            edges = self._edges(torch.cat(pos), sets)
             counts = sets.index[edges[1]].bincount(minlength=len(chunk)).tolist()
             firsts = sets.ptr[:-1].tolist()
             parts = edges.split(counts, dim=1)
@@ -84,3 +83,9 @@ class RadiusEdges(BaseTransform):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(cutoff={self.cutoff})"
+
+
+def _positions(data: Data) -> Tensor:
+    if data.pos is None:
+        raise ValueError("'data' must have positions ('pos') to find edges by")
+    return data.pos

@@ -65,6 +65,8 @@ def test_errors():
         RadiusEdges(cutoff=0)
     with pytest.raises(ValueError, match="'pos'"):
         RadiusEdges(cutoff=1)(Data(x=torch.ones(2, 1)))
+    with pytest.raises(ValueError, match="'pos'"):
+        RadiusEdges(cutoff=1).connect([molecule(2), Data(x=torch.ones(2, 1))])
 
 
 def test_repr():
