@@ -19,7 +19,7 @@ from ..ragged import SetIndex, blocks, segment_sum
 from ..ragged.eager import is_eager
 from ..se3 import EdgeGeometry, HarmonicProduct, fading_softmax
 from ..se3.e3nn import import_o3, to_irreps
-from ..se3.exact import without_autocast
+from ..se3.exact import exactly
 from .adjacency import as_edges
 
 
@@ -161,7 +161,7 @@ class SE3TransformerConv(MessagePassing):
             torch.nn.init.normal_(lin.weight)
         reset(self.radial)
 
-    @without_autocast
+    @exactly
     def forward(
         self, x: Tensor, pos: Tensor, edge_index: Adj, edge_attr: Tensor | None = None
     ) -> Tensor:
@@ -187,7 +187,7 @@ class SE3TransformerConv(MessagePassing):
             heard = self._attend_in_parts(*nodes, edge_index, edge_attr)
         return self.lin_out(heard) + self.lin_root(x)
 
-    @without_autocast
+    @exactly
     def attention(
         self, x: Tensor, pos: Tensor, edge_index: Adj, edge_attr: Tensor | None = None
     ) -> Tensor:

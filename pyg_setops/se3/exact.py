@@ -12,7 +12,7 @@ from torch import Tensor
 Method = Callable[..., Tensor]
 
 
-def without_autocast(method: Method) -> Method:
+def exactly(method: Method) -> Method:
     """Lets a method on nodes, positions and edges run in the type of the weights.
 
     e3nn's maps do not follow autocast, and rotations would be rounded.
